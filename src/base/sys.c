@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* The seam's system calls that are more than one line. */
+#include "base/sys.h"
+
+#include "base/atomic.h"
+#include "base/panic.h"
+
+#include <sys/random.h>
+
+#ifdef MOTET_TSAN
+uint32_t motet__tsan_fence;
+#endif
+
+uint64_t sys_random(void)
+{
+    uint64_t number = 0;
+    /* Up to 256 bytes are never cut short once the pool is ready; before that the call waits, or is interrupted. */
+    while (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number)
+        MOTET_ASSERT(errno == EINTR);
+    return number;
+}
+
+int sys_cpus_allowed(void)
+{
+    /* The kernel refuses a set smaller than its own; grow until it fits. */
+    for (int cpus = 1024; cpus <= 1 << 20; cpus *= 2) {
+        cpu_set_t *set = CPU_ALLOC(cpus);
+        if (!set)
+            break;
+        size_t size = CPU_ALLOC_SIZE(cpus);
+        int n = sched_getaffinity(0, size, set) == 0 ? CPU_COUNT_S(size, set) : -1;
+        CPU_FREE(set);
+        if (n > 0)
+            return n;
+    }
+    return 1;
+}
+
+int sys_poll(struct pollfd *fds, size_t n, int64_t deadline)
+{
+    int64_t left = 0;
+    if (deadline != INT64_MAX) {
+        int64_t now = sys_now();
+        left = deadline > now ? deadline - now : 0;
+    }
+    struct timespec t = sys_timespec(left);
+    int r = ppoll(fds, n, deadline == INT64_MAX ? NULL : &t, NULL);
+    return r < 0 ? -errno : r;
+}
+
+void sys_eventfd_signal(int fd)
+{
+    uint64_t one = 1;
+    /* Full (2^64 - 1 signals) is readable too, and nothing else can fail. */
+    while (write(fd, &one, sizeof one) < 0 && errno == EINTR) {
+    }
+}
