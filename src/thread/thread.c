@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MIT */
+/* Threads as objects: started, adopted, waited for, cancelled.
+ *
+ * States of an object, in `state`:
+ *
+ *     RUNNING --(by the thread itself, once)--> ENDED
+ *
+ * RUNNING has one reference that belongs to the thread, and a place in the list of living ones; both go with it. A thread
+ * ends in a late round of the destructors of its thread-local values (END_ROUND), when nothing of the user's is left to
+ * run on it, in this order:
+ *   1. nobody can reach it to cancel it (`self` is NULL, under its guard), nor enumerate it
+ *   2. ENDED is published, with the result and all that the thread did; its joiners are woken
+ *   3. its reference is given up. The object may go with it: then the thread hands its OS thread over (exit.c)
+ *   4. the program's end is told (exit.c)
+ * The OS thread is joined by whoever claims that duty (`unjoined`): a joiner, or who frees the last reference. It waits for
+ * steps 3 and 4 and the way out of the C library, and for nothing that takes longer.
+ *
+ * Main is a static object, so that nothing is left of it; it is in the list from the beginning. Other threads that were
+ * not started here get an object when they ask who they are.
+ *
+ * Lock order: an object's guard, then park's; the list's guard stands alone.
+ *
+ * Fork rule: the child of a raw fork takes no guard and joins nobody; references still count. */
+#include "thread/thread.h"
+
+#include "base/guard.h"
+#include "park/park.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { RUNNING, ENDED };
+/* The last round belongs to sanitizers. */
+enum { END_ROUND = SYS_KEY_ROUNDS - 1 };
+
+struct motet_thread {
+    uint32_t refs;
+    uint32_t state; /* waited on */
+    int code;       /* the thread's own; published by ENDED */
+    bool holds;     /* the program's end waits for it */
+    motet_fn *fn;   /* NULL: adopted */
+    void *arg;
+    uint64_t id;
+    list_link link; /* guarded by list_guard */
+
+    guard guard;     /* of these two */
+    park_self *self; /* NULL: it has not begun, or has ended */
+    bool cancelled;  /* asked before it had begun */
+
+    uint32_t unjoined; /* 1: `handle` is to be joined, by whoever makes it 0 */
+    pthread_t handle;  /* set by the thread itself; published by ENDED */
+
+    const char *name;
+    char name_copy[];
+};
+
+static struct motet_thread main_thread; /* its first fields: main_begins */
+
+static guard list_guard;
+static list_link living = {&living, &living}; /* each linked one is RUNNING */
+static uint32_t living_count;                 /* guarded by list_guard */
+
+static guard key_guard;
+static uint32_t key_ready; /* published by release: `end_key` is good */
+static sys_key end_key;    /* the thread's object, until it ends */
+
+static uint64_t ids = 1; /* main's */
+static uint32_t names;   /* counted for Thread-N and Dummy-N together */
+static size_t stack_size;
+
+static _Thread_local __attribute__((tls_model("initial-exec"))) struct {
+    motet_thread *current; /* the thread's own reference; NULL: not adopted yet, or over */
+    int round;             /* of destructors */
+    bool over;
+} tls;
+
+/* ---- the list of the living ------------------------------------------------------------------------ */
+
+static void list_add(motet_thread *t)
+{
+    guard_lock(&list_guard);
+    list_insert_before(&living, &t->link);
+    living_count++;
+    guard_unlock(&list_guard);
+}
+
+static void list_take_out(motet_thread *t)
+{
+    guard_lock(&list_guard);
+    list_remove(&t->link);
+    living_count--;
+    guard_unlock(&list_guard);
+}
+
+int motet_thread_enumerate(motet_thread **ret, size_t n)
+{
+    if (!ret && n)
+        return -EINVAL;
+    if (!motet__park_allowed())
+        return -EPERM;
+    size_t i = 0;
+    guard_lock(&list_guard);
+    for (list_link *l = living.next; l != &living && i < n; l = l->next)
+        ret[i++] = motet_thread_ref(container_of(l, motet_thread, link));
+    int count = (int)living_count;
+    guard_unlock(&list_guard);
+    return count;
+}
+
+/* ---- references ------------------------------------------------------------------------------------ */
+
+motet_thread *motet_thread_ref(motet_thread *t)
+{
+    if (t)
+        atomic_add_relaxed(&t->refs, 1); /* the caller has one, so the object stays */
+    return t;
+}
+
+/* The OS thread of one that has ended: once. */
+static void join_os_thread(motet_thread *t)
+{
+    if (atomic_exchange_acq_rel(&t->unjoined, 0))
+        sys_thread_join(t->handle);
+}
+
+static void unref(motet_thread *t, bool is_self)
+{
+    /* All uses of the object before its end. */
+    if (atomic_sub_acq_rel(&t->refs, 1) != 1 || t == &main_thread)
+        return;
+    if (is_self && atomic_exchange_acq_rel(&t->unjoined, 0))
+        motet__exit_hand_over(t->handle);
+    else if (motet__park_allowed())
+        join_os_thread(t);
+    sys_free(t);
+}
+
+motet_thread *motet_thread_free(motet_thread *t)
+{
+    if (t)
+        unref(t, false);
+    return NULL;
+}
+
+/* ---- how an object begins and ends ----------------------------------------------------------------- */
+
+static motet_thread *object_new(const char *name, const char *prefix)
+{
+    char numbered[32];
+    if (!name || !*name) {
+        snprintf(numbered, sizeof numbered, "%s-%u", prefix, (unsigned)atomic_add_relaxed(&names, 1) + 1);
+        name = numbered;
+    }
+    size_t size = strlen(name) + 1;
+    motet_thread *t = sys_alloc_zero(1, sizeof *t + size);
+    if (!t)
+        return NULL;
+    memcpy(t->name_copy, name, size);
+    t->name = t->name_copy;
+    t->refs = 2; /* the thread's, and the one that the caller hands out */
+    t->id = atomic_add_relaxed(&ids, 1) + 1;
+    return t;
+}
+
+/* Makes `t` the calling thread's object. From here on it can be cancelled. */
+static void begin(motet_thread *t)
+{
+    tls.current = t;
+    guard_lock(&t->guard);
+    t->self = motet__park_self();
+    bool cancelled = t->cancelled;
+    guard_unlock(&t->guard);
+    if (cancelled)
+        motet__park_cancel(motet__park_self());
+}
+
+/* Steps 1 and 2. */
+static void publish_end(motet_thread *t)
+{
+    guard_lock(&t->guard);
+    t->self = NULL;
+    guard_unlock(&t->guard);
+    list_take_out(t);
+    /* Partner of the loads in join and alive. */
+    atomic_store_release(&t->state, ENDED);
+    motet__unpark(&t->state, UNPARK_ALL);
+}
+
+static void end(motet_thread *t)
+{
+    bool holds = t->holds;
+    tls.current = NULL;
+    tls.over = true;
+    /* Ended already: it is the one that called exit. */
+    if (!motet__park_allowed() || atomic_load_relaxed(&t->state) == ENDED)
+        return;
+    publish_end(t);
+    unref(t, true);
+    if (holds)
+        motet__exit_release();
+}
+
+/* The key's destructor. */
+static void end_in_time(void *t)
+{
+    if (++tls.round >= END_ROUND || sys_key_set(end_key, t) < 0)
+        end(t);
+}
+
+void motet__thread_leave(void)
+{
+    motet_thread *t = tls.current;
+    if (!t && sys_thread_is_main() && !tls.over)
+        t = tls.current = &main_thread;
+    if (!t || atomic_load_relaxed(&t->state) == ENDED)
+        return;
+    /* It is in exit(), so nobody can join its OS thread; and it goes on knowing who it is, so its reference stays. */
+    atomic_store_relaxed(&t->unjoined, 0);
+    publish_end(t);
+    if (t->holds)
+        motet__exit_release();
+}
+
+/* ---- main, foreign threads, the calling thread ----------------------------------------------------- */
+
+/* Runs before main, on its thread. (If the library is loaded later by another thread, main is reached when it first
+ * asks who it is, or starts a thread.) */
+__attribute__((constructor)) static void main_begins(void)
+{
+    main_thread.refs = 1;
+    main_thread.id = 1;
+    main_thread.name = "MainThread";
+    if (sys_thread_is_main())
+        main_thread.self = motet__park_self();
+    list_add(&main_thread);
+}
+
+static int prepare_key(void)
+{
+    if (atomic_load_acquire(&key_ready))
+        return 0;
+    int e = 0;
+    guard_lock(&key_guard);
+    if (!key_ready) {
+        e = sys_key_create(&end_key, end_in_time);
+        if (!e)
+            atomic_store_release(&key_ready, 1);
+    }
+    guard_unlock(&key_guard);
+    return e;
+}
+
+/* The calling thread has no object yet: NULL when it can't have one. */
+static motet_thread *adopt(void)
+{
+    if (tls.over || !motet__park_allowed() || prepare_key() < 0)
+        return NULL;
+    bool is_main = sys_thread_is_main();
+    motet_thread *t = is_main ? motet_thread_ref(&main_thread) : object_new(NULL, "Dummy");
+    if (!t)
+        return NULL;
+    if (sys_key_set(end_key, t) < 0) {
+        t->refs--; /* nobody else has seen it */
+        if (!is_main)
+            sys_free(t);
+        return NULL;
+    }
+    if (!is_main)
+        list_add(t);
+    begin(t);
+    return t;
+}
+
+motet_thread *motet_thread_current(void)
+{
+    return tls.current ? motet_thread_ref(tls.current) : adopt();
+}
+
+/* ---- start ----------------------------------------------------------------------------------------- */
+
+static void *run(void *arg)
+{
+    motet_thread *t = arg;
+    t->handle = sys_thread_self();
+    t->unjoined = 1;
+    t->code = -ECANCELED; /* unless the body returns */
+    sys_thread_set_name(t->name);
+    begin(t);
+    bool timely = sys_key_set(end_key, t) == 0;
+    t->code = t->fn(t->arg);
+    if (!timely)
+        end(t); /* no memory for the key: before the destructors, then */
+    return NULL;
+}
+
+/* The object of a thread that could not be made: somebody may have enumerated it. */
+static void never_began(motet_thread *t, int code)
+{
+    t->code = code;
+    publish_end(t);
+    if (t->holds)
+        motet__exit_release();
+    unref(t, false);
+    unref(t, false);
+}
+
+int motet_thread_start(motet_thread **ret, motet_fn *fn, void *arg, const motet_thread_options *opt)
+{
+    static const motet_thread_options defaults;
+    if (!opt)
+        opt = &defaults;
+    if (!ret || !fn || (opt->stack_size && opt->stack_size < sys_stack_min()))
+        return -EINVAL;
+    int e = motet__exit_prepare();
+    if (e < 0)
+        return e;
+    e = prepare_key();
+    if (e < 0)
+        return e;
+    if (!tls.current && sys_thread_is_main())
+        motet_thread_free(adopt()); /* so that a pthread_exit of main's is noticed */
+    motet_thread *t = object_new(opt->name, "Thread");
+    if (!t)
+        return -ENOMEM;
+    t->fn = fn;
+    t->arg = arg;
+    t->holds = !opt->daemon;
+    if (t->holds)
+        motet__exit_hold();
+    list_add(t);
+    motet_thread *was = *ret;
+    *ret = t; /* the body may look */
+    e = sys_thread_create(opt->stack_size ? sys_stack_round(opt->stack_size) : motet_stack_size(0), run, t);
+    if (e < 0) {
+        *ret = was;
+        never_began(t, e);
+    }
+    return e;
+}
+
+size_t motet_stack_size(size_t bytes)
+{
+    size_t was = atomic_load_relaxed(&stack_size), least = sys_stack_min();
+    if (!was)
+        was = sys_stack_default();
+    if (bytes)
+        /* Relaxed: a number alone. */
+        atomic_store_relaxed(&stack_size, sys_stack_round(bytes < least ? least : bytes));
+    return was;
+}
+
+/* ---- what is asked of one -------------------------------------------------------------------------- */
+
+int motet_thread_join(motet_thread *t, int *ret_code, motet_time deadline)
+{
+    if (!t)
+        return -EINVAL;
+    if (!motet__park_allowed())
+        return -EPERM;
+    if (t == tls.current)
+        return -EDEADLK;
+    /* Acquire: partner of the release in publish_end. */
+    while (atomic_load_acquire(&t->state) == RUNNING) {
+        int e = motet__park(&t->state, RUNNING, deadline, 0);
+        if (e < 0)
+            return e;
+    }
+    join_os_thread(t);
+    if (ret_code)
+        *ret_code = t->code;
+    return 0;
+}
+
+bool motet_thread_alive(const motet_thread *t)
+{
+    return t && atomic_load_acquire(&t->state) == RUNNING;
+}
+
+const char *motet_thread_name(const motet_thread *t)
+{
+    return t ? t->name : NULL;
+}
+
+uint64_t motet_thread_id(const motet_thread *t)
+{
+    return t ? t->id : 0;
+}
+
+int motet_thread_cancel(motet_thread *t)
+{
+    if (!t)
+        return -EINVAL;
+    if (!motet__park_allowed())
+        return -EPERM;
+    guard_lock(&t->guard);
+    t->cancelled = true;
+    if (t->self)
+        motet__park_cancel(t->self);
+    guard_unlock(&t->guard);
+    return 0;
+}
