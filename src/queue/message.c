@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/* Queues of whole messages. A message is one block of memory, made before the queue is locked and read after it is unlocked;
+ * what goes through the queue is its address. */
+#include "queue/message.h"
+
+#include "base/panic.h"
+#include "queue/store.h"
+
+#include <string.h>
+
+_Static_assert(offsetof(motet_message, data) == 16, "a message's bytes are aligned as malloc's");
+
+/* ---- messages -------------------------------------------------------------------------------------- */
+
+static int parts_size(const struct iovec *parts, size_t n, size_t *ret)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!parts[i].iov_base && parts[i].iov_len)
+            return -EINVAL;
+        if (parts[i].iov_len > MOTET_MESSAGE_SIZE_MAX - size)
+            return -EMSGSIZE;
+        size += parts[i].iov_len;
+    }
+    *ret = size;
+    return 0;
+}
+
+int motet__message_new(motet_message **ret, const struct iovec *parts, size_t n)
+{
+    size_t size;
+    int e = parts_size(parts, n, &size);
+    if (e < 0)
+        return e;
+    motet_message *m = sys_alloc(sizeof *m + size);
+    if (!m)
+        return -ENOMEM;
+    m->size = size;
+    m->refs = 1;
+    unsigned char *to = m->data;
+    for (size_t i = 0; i < n; i++) {
+        if (parts[i].iov_len)
+            memcpy(to, parts[i].iov_base, parts[i].iov_len);
+        to += parts[i].iov_len;
+    }
+    *ret = m;
+    return 0;
+}
+
+const void *motet_message_data(const motet_message *m) { return m ? m->data : NULL; }
+
+size_t motet_message_size(const motet_message *m) { return m ? m->size : 0; }
+
+motet_message *motet_message_ref(motet_message *m)
+{
+    if (m)
+        atomic_add_relaxed(&m->refs, 1); /* relaxed: who holds one reference may make another */
+    return m;
+}
+
+motet_message *motet_message_unref(motet_message *m)
+{
+    /* Release: the bytes were read before; acquire: all who read them have. Partners of each other. */
+    if (m && atomic_sub_acq_rel(&m->refs, 1) == 1)
+        sys_free(m);
+    return NULL;
+}
+
+int motet__queue_compare(const motet_queue *q, const void *a, const void *b)
+{
+    if (q->item_size)
+        return q->compare(a, b);
+    const motet_message *first, *second;
+    memcpy(&first, a, sizeof first);
+    memcpy(&second, b, sizeof second);
+    motet_bytes first_bytes = {first->data, first->size}, second_bytes = {second->data, second->size};
+    return q->compare(&first_bytes, &second_bytes);
+}
+
+/* ---- putting --------------------------------------------------------------------------------------- */
+
+int motet_queue_put_parts(motet_queue *q, const struct iovec *parts, size_t n, motet_time deadline)
+{
+    if (!q || q->item_size || (!parts && n))
+        return -EINVAL;
+    size_t size;
+    int e = parts_size(parts, n, &size);
+    if (e < 0)
+        return e;
+    /* A hint that spares the copying: to who will not wait, full at one moment of the call is full. */
+    if (deadline <= 0 && motet_queue_full(q) && !(atomic_load_relaxed(&q->flags) & QUEUE_SHUT) &&
+        motet__park_allowed())
+        return -ETIMEDOUT;
+    motet_message *m;
+    e = motet__message_new(&m, parts, n);
+    if (e < 0)
+        return e;
+    e = motet__queue_lock_to_put(q, 1, deadline);
+    if (e < 0) {
+        motet_message_unref(m);
+        return e;
+    }
+    store_push(q, &m, sizeof m);
+    queue_unlock(q);
+    return 0;
+}
+
+int motet_queue_put_bytes(motet_queue *q, motet_bytes message, motet_time deadline)
+{
+    union {
+        const void *from;
+        void *base; /* as an iovec will have it; it is only read */
+    } data = {.from = message.data};
+    struct iovec part = {.iov_base = data.base, .iov_len = message.size};
+    return motet_queue_put_parts(q, &part, 1, deadline);
+}
+
+/* ---- getting --------------------------------------------------------------------------------------- */
+
+int motet_queue_take(motet_queue *q, motet_message **m, motet_time deadline)
+{
+    if (!q || !m || q->item_size)
+        return -EINVAL;
+    int e = motet__queue_lock_to_get(q, deadline);
+    if (e < 0)
+        return e;
+    motet_message *taken;
+    store_pop(q, &taken, sizeof taken);
+    q->in_hand++;
+    queue_unlock_taken(q);
+    *m = taken;
+    return 0;
+}
+
+int motet__queue_fit_buffer(motet_queue *q, motet_buffer *buffer, size_t *room)
+{
+    const motet_message *next;
+    memcpy(&next, store_peek(q), sizeof next);
+    size_t size = next->size; /* it is somebody else's, once the guard is free */
+    if (size <= *room)
+        return 1;
+    queue_unlock(q);
+    int e = motet_buffer_reserve(buffer, size - motet_buffer_size(buffer));
+    if (e == 0)
+        *room = size;
+    queue_lock(q);
+    return e;
+}
+
+void motet__message_to_buffer(motet_message *m, motet_buffer *buffer)
+{
+    motet_buffer_clear(buffer);
+    int e = motet_buffer_append(buffer, m->data, m->size);
+    MOTET_ASSERT(e == 0);
+    motet_message_unref(m);
+}
+
+int motet_queue_get_bytes(motet_queue *q, motet_buffer *message, motet_time deadline)
+{
+    if (!q || !message || q->item_size)
+        return -EINVAL;
+    size_t room = motet_buffer_size(message);
+    for (;;) {
+        int e = motet__queue_lock_to_get(q, deadline);
+        if (e < 0)
+            return e;
+        e = motet__queue_fit_buffer(q, message, &room);
+        if (e == 1)
+            break;
+        queue_unlock(q);
+        if (e < 0)
+            return e;
+    }
+    motet_message *m;
+    store_pop(q, &m, sizeof m);
+    q->in_hand++;
+    queue_unlock_taken(q);
+    motet__message_to_buffer(m, message);
+    return 0;
+}
