@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* What the sync objects share among themselves, and what floors above need of them beyond motet/sync.h.
+ *
+ * Fork rule of all of them: what needs no wait goes on working in the child of a raw fork; a wait is -EPERM there. */
+#ifndef MOTET_SYNC_SYNC_H
+#define MOTET_SYNC_SYNC_H
+
+#include "base/atomic.h"
+#include "base/sys.h"
+#include "park/park.h"
+
+#include <motet/sync.h>
+
+/* Keys of park's for wakes that are messages: addresses inside the object that nobody else wakes. The object's own
+ * address is the key of hints. */
+static inline const void *message_key(const void *object, int which) { return (const char *)object + which; }
+
+/* Whether `deadline` lies behind us. The clock is read only when it must be. */
+static inline bool has_passed(motet_time deadline)
+{
+    return deadline <= 0 || (deadline != MOTET_FOREVER && deadline <= sys_now());
+}
+
+/* The private form's check of an _init's flags: 0, -ENOTSUP, -EINVAL. */
+static inline int check_flags(const void *object, int flags, int known)
+{
+    if (!object || (flags & ~(MOTET_SHARED | known)))
+        return -EINVAL;
+    return flags & MOTET_SHARED ? -ENOTSUP : 0;
+}
+
+/* ---- who the caller is ----------------------------------------------------------------------------- */
+
+extern _Thread_local uint64_t motet__self_id __attribute__((tls_model("initial-exec")));
+uint64_t motet__self_id_new(void);
+
+/* A number that no other thread has, had or will have; never 0. (A fiber will have its own.) */
+static inline uint64_t sync_self(void)
+{
+    return likely(motet__self_id) ? motet__self_id : motet__self_id_new();
+}
+
+/* ---- lock ------------------------------------------------------------------------------------------ */
+
+/* Takes the lock for good: no deadline, no cancellation, no signal. 0; -EPERM in the child of a raw fork. */
+int motet__lock_reacquire(motet_lock *l);
+
+/* ---- event ----------------------------------------------------------------------------------------- */
+
+/* For one wait over many things: true when the event is set; otherwise makes `n` a node that waits for it. When such a
+ * wait ends, motet__event_was_set says whether the event has been set since: also when it was cleared again. */
+bool motet__event_prepare(motet_event *e, wait_node *n);
+bool motet__event_was_set(const motet_event *e, const wait_node *n);
+
+#endif
