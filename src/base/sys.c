@@ -4,6 +4,7 @@
 
 #include "base/atomic.h"
 #include "base/panic.h"
+#include "base/spin.h"
 
 #include <sys/random.h>
 
@@ -54,4 +55,13 @@ void sys_eventfd_signal(int fd)
     /* Full (2^64 - 1 signals) is readable too, and nothing else can fail. */
     while (write(fd, &one, sizeof one) < 0 && errno == EINTR) {
     }
+}
+
+bool motet__spin_pays(void)
+{
+    static uint32_t cpus; /* written with the same number by whoever comes first */
+    uint32_t n = atomic_load_relaxed(&cpus);
+    if (!n)
+        atomic_store_relaxed(&cpus, n = (uint32_t)sys_cpus_allowed());
+    return n > 1;
 }

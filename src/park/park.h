@@ -34,6 +34,7 @@
 #define MOTET_PARK_PARK_H
 
 #include "base/guard.h"
+#include "base/spin.h"
 
 #include <motet/base.h>
 
@@ -89,8 +90,7 @@ typedef struct park_self {
     waiter *current;    /* the wait that a canceller may end */
     uint32_t cancelled; /* sticky; set by any thread */
     bool shielded, interruptible; /* the thread's own */
-    uint32_t spin_ns;             /* how long its next wait spins; the thread's own */
-    uint32_t waits;               /* counts waits, to probe spinning again; the thread's own */
+    spin_budget spin;             /* the thread's own */
 } park_self;
 
 /* The calling thread's. Its address is good while the thread lives. */

@@ -7,15 +7,9 @@
 
 #include <pthread.h> /* seam: pthread_atfork has no other home */
 
-enum {
-    SPIN_NS_MAX = 20 * 1000,   /* about a wake across cores (13 us of the waker's time, 68 for the round trip) */
-    SPIN_NS_MIN = 1000,        /* below this, spinning has failed often enough: sleep at once */
-    SPIN_NS_POLITE = 4 * 1000, /* from here on the spinner offers its CPU: the waker may need it */
-    SPIN_PROBE = 16,           /* of so many waits that would not spin, one does, to see whether times have changed */
-    POLLED_ON_STACK = 16,
-};
+enum { POLLED_ON_STACK = 16 };
 
-static _Thread_local __attribute__((tls_model("initial-exec"))) park_self self = {.spin_ns = SPIN_NS_MAX};
+static _Thread_local __attribute__((tls_model("initial-exec"))) park_self self = {.spin = SPIN_BUDGET_FULL};
 
 park_self *motet__park_self(void)
 {
@@ -24,42 +18,19 @@ park_self *motet__park_self(void)
 
 /* ---- spin, sleep, wake ----------------------------------------------------------------------------- */
 
-/* Spins until the state leaves OPEN or `end`. */
-static bool spin_until(const uint32_t *state, int64_t begin, int64_t end)
+static bool decided(const void *state)
 {
-    for (int64_t now = begin; now < end; now = sys_now()) {
-        for (int i = 0; i < 16; i++) {
-            if (atomic_load_relaxed(state) != WAITER_OPEN)
-                return true;
-            cpu_relax();
-        }
-        if (now - begin > SPIN_NS_POLITE)
-            sys_yield();
-    }
-    return atomic_load_relaxed(state) != WAITER_OPEN;
+    return atomic_load_relaxed((const uint32_t *)state) != WAITER_OPEN;
 }
 
-/* Spins as long as spinning has paid of late: a success doubles the time up to its maximum, a miss halves it. */
 static bool thread_spin(waiter *w)
 {
-    static uint32_t cpus; /* set once to the same number by whoever comes first */
-    uint32_t n = atomic_load_relaxed(&cpus);
-    if (!n)
-        atomic_store_relaxed(&cpus, n = (uint32_t)sys_cpus_allowed());
-    bool probe = ++self.waits % SPIN_PROBE == 0;
-    if (n < 2 || (self.spin_ns < SPIN_NS_MIN && !probe))
+    uint32_t ns = motet__spin_pays() ? spin_budget_now(&self.spin) : 0;
+    if (!ns)
         return false;
-    int64_t now = sys_now(), end = now + (probe ? SPIN_NS_MAX : self.spin_ns);
-    if (end > w->request->deadline)
-        end = w->request->deadline;
-    if (!spin_until(&w->state, now, end)) {
-        self.spin_ns /= 2;
-        return false;
-    }
-    self.spin_ns = self.spin_ns < SPIN_NS_MIN ? SPIN_NS_MIN * 2 : self.spin_ns * 2;
-    if (self.spin_ns > SPIN_NS_MAX)
-        self.spin_ns = SPIN_NS_MAX;
-    return true;
+    bool paid = spin_watch(ns, w->request->deadline, decided, &w->state);
+    spin_budget_learn(&self.spin, paid);
+    return paid;
 }
 
 /* Polls the request's descriptors and the waiter's own eventfd, which comes last. */

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* How long a thread watches a word before it sleeps: as long as watching has paid of late.
+ *
+ * A success doubles the time up to its maximum, a miss halves it; below its minimum the thread sleeps at once, and now and
+ * then tries again whether times have changed. Kept per thread or worker; nobody else touches it. */
+#ifndef MOTET_BASE_SPIN_H
+#define MOTET_BASE_SPIN_H
+
+#include "base/atomic.h"
+#include "base/sys.h"
+
+enum {
+    SPIN_NS_MAX = 20 * 1000,   /* about what a wake across cores costs the two sides together */
+    SPIN_NS_MIN = 1000,        /* below this spinning has failed often enough */
+    SPIN_NS_POLITE = 4 * 1000, /* from here on the spinner offers its CPU: whom it waits for may need it */
+    SPIN_PROBE = 16,           /* of so many waits that would sleep at once, one spins */
+};
+
+typedef struct spin_budget {
+    uint32_t ns;
+    uint32_t tries;
+} spin_budget;
+
+#define SPIN_BUDGET_FULL {.ns = SPIN_NS_MAX}
+
+/* How long to watch this time; 0: not at all. */
+static inline uint32_t spin_budget_now(spin_budget *b)
+{
+    b->tries++;
+    if (b->ns >= SPIN_NS_MIN)
+        return b->ns;
+    return b->tries % SPIN_PROBE == 0 ? SPIN_NS_MAX : 0;
+}
+
+static inline void spin_budget_learn(spin_budget *b, bool paid)
+{
+    if (!paid)
+        b->ns /= 2;
+    else
+        b->ns = b->ns < SPIN_NS_MIN ? 2 * SPIN_NS_MIN : b->ns * 2 > SPIN_NS_MAX ? SPIN_NS_MAX : b->ns * 2;
+}
+
+/* Watches until `changed(arg)` or for `ns` nanoseconds or to the deadline. True: changed. */
+static inline __attribute__((always_inline)) bool spin_watch(uint32_t ns, int64_t deadline, bool (*changed)(const void *arg),
+                                                             const void *arg)
+{
+    int64_t begin = sys_now(), end = begin + ns;
+    if (end > deadline)
+        end = deadline;
+    for (int64_t now = begin; now < end; now = sys_now()) {
+        for (int i = 0; i < 16; i++) {
+            if (changed(arg))
+                return true;
+            cpu_relax();
+        }
+        if (now - begin > SPIN_NS_POLITE)
+            sys_yield();
+    }
+    return changed(arg);
+}
+
+/* Whether this process has more than one CPU to run on: with one, watching only keeps others from working. Asked once. */
+bool motet__spin_pays(void);
+
+#endif

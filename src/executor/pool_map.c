@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT */
+/* Map on the thread pool.
+ *
+ * One map_run stands for the whole. `next` is the first item that nobody has claimed: whoever adds a chunk to it owns those
+ * items (so n is reached exactly), and whoever swaps n into it owns all the rest, to drop them. `done` counts items run or
+ * dropped; who brings it to n ends the map. The pool's queue holds up to one part a worker, each of which works until
+ * nothing is left to claim; a part that comes late finds nothing and goes.
+ *
+ * The caller may leave before the end (deadline, cancellation). Then it closes the gate: a worker touches the caller's
+ * memory only inside it, to copy a few items in or out; tasks run on copies. (seq_cst on both sides: either the worker
+ * sees the gate closed, or the caller sees the worker inside and waits for its copy.)
+ *
+ * The map_run belongs to the caller and the parts together; the last one frees it. */
+#include "executor/pool.h"
+
+#include "park/park.h"
+
+#include <string.h>
+
+enum {
+    COPY_BYTES = 2048,    /* items are copied in runs of about this size */
+    CHUNK_MAX = 1 << 14,  /* of the chunks chosen here */
+    SHARES = 16,          /* chunks a worker, at least, when there are enough items */
+};
+
+typedef struct map_run map_run;
+
+typedef struct map_part {
+    job job;
+    map_run *map;
+} map_part;
+
+struct map_run {
+    pool *pool;
+    const motet_task *task;
+    const char *in;
+    char *out;
+    int *codes;
+    size_t n, chunk, batch; /* items: of all, of a chunk, of a copy */
+    bool progress;          /* the caller wants to hear of each chunk */
+    guard guard;            /* of the two below */
+    size_t bad_index;
+    int bad_code;
+    CACHE_ALIGNED size_t next;
+    CACHE_ALIGNED size_t done;
+    uint32_t references;
+    uint32_t closed; /* the gate */
+    uint32_t inside;
+    uint32_t ticks; /* word: chunks done, when there is progress; else 1 at the end */
+    map_part parts[];
+};
+
+static void map_unref(map_run *m, uint32_t n)
+{
+    if (atomic_sub_acq_rel(&m->references, n) == n)
+        sys_free(m);
+}
+
+/* ---- the gate -------------------------------------------------------------------------------------- */
+
+static bool gate_enter(map_run *m)
+{
+    atomic_add_seq_cst(&m->inside, 1);
+    if (!atomic_load_seq_cst(&m->closed))
+        return true;
+    atomic_sub_release(&m->inside, 1);
+    return false;
+}
+
+static void gate_leave(map_run *m)
+{
+    atomic_sub_release(&m->inside, 1); /* partner: the acquire in gate_close */
+}
+
+/* Copies are short, so the wait is a few looks. */
+static void gate_close(map_run *m)
+{
+    atomic_store_seq_cst(&m->closed, 1);
+    while (atomic_load_seq_cst(&m->inside))
+        sys_yield();
+}
+
+/* ---- items ----------------------------------------------------------------------------------------- */
+
+static void note_failure(map_run *m, size_t index, int code)
+{
+    guard_lock(&m->guard);
+    if (!m->bad_code || index < m->bad_index) {
+        m->bad_code = code;
+        m->bad_index = index;
+    }
+    guard_unlock(&m->guard);
+}
+
+/* `n` items are over. */
+static void count_done(map_run *m, size_t n)
+{
+    bool last = atomic_add_acq_rel(&m->done, n) + n == m->n;
+    if (!last && !m->progress)
+        return;
+    atomic_add_release(&m->ticks, 1);
+    motet__unpark(&m->ticks, UNPARK_ALL);
+}
+
+/* Claims what is left, so that nobody begins it. How many items that were. */
+static size_t drop_rest(map_run *m)
+{
+    size_t from = atomic_exchange_acq_rel(&m->next, m->n);
+    if (from >= m->n)
+        return 0;
+    atomic_add_relaxed(&m->pool->cancelled, m->n - from);
+    note_failure(m, from, -ECANCELED);
+    count_done(m, m->n - from);
+    return m->n - from;
+}
+
+typedef struct scratch {
+    char *in, *out;
+    int *codes;
+    void *memory; /* all of it */
+} scratch;
+
+static bool scratch_open(const map_run *m, scratch *s)
+{
+    size_t in = (m->batch * m->task->in_size + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
+    size_t out = (m->batch * m->task->out_size + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
+    s->memory = sys_alloc_lines(in + out + m->batch * sizeof *s->codes);
+    if (!s->memory)
+        return false;
+    s->in = s->memory;
+    s->out = s->in + in;
+    s->codes = (int *)(void *)(s->out + out);
+    return true;
+}
+
+/* Runs up to a batch of items. False: the caller has left. */
+static bool run_batch(map_run *m, const scratch *s, size_t from, size_t n)
+{
+    const motet_task *task = m->task;
+    if (!gate_enter(m))
+        return false;
+    memcpy(s->in, m->in + from * task->in_size, n * task->in_size);
+    gate_leave(m);
+    int failed = 0;
+    for (size_t i = 0; i < n; i++) {
+        s->codes[i] = task->call(s->in + i * task->in_size, s->out + i * task->out_size);
+        failed |= s->codes[i] < 0;
+    }
+    for (size_t i = 0; failed && i < n; i++) {
+        if (s->codes[i] < 0) {
+            note_failure(m, from + i, s->codes[i]);
+            break;
+        }
+    }
+    if (!gate_enter(m))
+        return false;
+    memcpy(m->out + from * task->out_size, s->out, n * task->out_size);
+    if (m->codes)
+        memcpy(m->codes + from, s->codes, n * sizeof *m->codes);
+    gate_leave(m);
+    return true;
+}
+
+/* Claims chunks and runs them until none is left. How many items it ran. */
+static size_t work(map_run *m)
+{
+    scratch s;
+    task_frame frame;
+    size_t ran = 0, from;
+    if (!scratch_open(m, &s)) {
+        drop_rest(m);
+        return 0;
+    }
+    motet__task_enter(&frame, NULL);
+    while ((from = atomic_add_acq_rel(&m->next, m->chunk)) < m->n) {
+        size_t chunk = m->n - from < m->chunk ? m->n - from : m->chunk, at = 0;
+        while (at < chunk) {
+            size_t n = chunk - at < m->batch ? chunk - at : m->batch;
+            if (!run_batch(m, &s, from + at, n))
+                break;
+            at += n;
+        }
+        ran += at;
+        count_done(m, chunk);
+    }
+    motet__task_leave(&frame);
+    sys_free(s.memory);
+    return ran;
+}
+
+static void run_part(job *j, int code)
+{
+    map_run *m = container_of(j, map_part, job)->map;
+    if (code)
+        drop_rest(m);
+    else
+        worker_count(motet__worker_current(), work(m));
+    map_unref(m, 1);
+}
+
+/* ---- the caller ------------------------------------------------------------------------------------ */
+
+static size_t choose_chunk(const pool *p, size_t n, size_t wanted)
+{
+    if (wanted)
+        return wanted < n ? wanted : n;
+    size_t chunk = n / ((size_t)p->workers * SHARES);
+    return chunk < 1 ? 1 : chunk > CHUNK_MAX ? CHUNK_MAX : chunk;
+}
+
+static map_run *new_map(pool *p, const motet_task *task, const void *in, void *out, size_t n,
+                        const motet_map_options *opt)
+{
+    size_t chunk = choose_chunk(p, n, opt->chunk), chunks = (n - 1) / chunk + 1;
+    size_t parts = chunks < p->workers ? chunks : p->workers;
+    map_run *m = sys_alloc_lines(sizeof *m + parts * sizeof *m->parts);
+    if (!m)
+        return NULL;
+    size_t item = task->in_size > task->out_size ? task->in_size : task->out_size;
+    size_t batch = item < COPY_BYTES ? COPY_BYTES / item : 1;
+    *m = (map_run){.pool = p, .task = task, .in = in, .out = out, .codes = opt->codes, .n = n, .chunk = chunk,
+                   .batch = batch < chunk ? batch : chunk, .progress = opt->on_done != NULL,
+                   .references = (uint32_t)parts + 1};
+    for (size_t i = 0; i < parts; i++)
+        m->parts[i] = (map_part){.job = {.run = run_part}, .map = m};
+    for (size_t i = 0; m->codes && i < n; i++)
+        m->codes[i] = -ECANCELED; /* what an item that never runs keeps */
+    return m;
+}
+
+/* Has the parts queued. 0 if at least one was, else the code why not. */
+static int put_parts(map_run *m, motet_time deadline)
+{
+    uint32_t parts = m->references - 1;
+    size_t items = m->n; /* counted once, with the first part */
+    for (uint32_t i = 0; i < parts; i++) {
+        /* Later parts only speed things up: they don't wait for room. */
+        int e = motet__pool_put(m->pool, &m->parts[i].job, i ? MOTET_NOWAIT : deadline, items);
+        if (e < 0) {
+            map_unref(m, parts - i);
+            return i ? 0 : e;
+        }
+        items = 0;
+    }
+    return 0;
+}
+
+static bool caller_may_work(const pool *p)
+{
+    const executor_worker *w = motet__worker_current();
+    return p->base.caller_helps || (w && w->executor == &p->base);
+}
+
+static void caller_works(pool *p, map_run *m)
+{
+    executor_worker *w = motet__worker_current();
+    size_t ran = work(m);
+    if (w && w->executor == &p->base) {
+        worker_count(w, ran);
+        return;
+    }
+    guard_lock(&p->guard);
+    p->by_callers += ran;
+    guard_unlock(&p->guard);
+}
+
+/* Waits for the end, and reports progress. */
+static int await(map_run *m, const motet_map_options *opt, motet_time deadline)
+{
+    for (size_t told = 0;;) {
+        uint32_t ticks = atomic_load_acquire(&m->ticks);
+        size_t done = atomic_load_acquire(&m->done);
+        if (opt->on_done && done != told)
+            opt->on_done(told = done, m->n, opt->arg);
+        if (done == m->n)
+            return 0;
+        int e = motet__worker_wait(&m->ticks, ticks + 1, deadline);
+        if (e < 0)
+            return e;
+    }
+}
+
+int motet__pool_map(motet_executor *ex, const motet_task *task, const void *in, void *out, size_t n,
+                    const motet_map_options *opt)
+{
+    pool *p = pool_of(ex);
+    motet_time deadline = opt->deadline ? opt->deadline : MOTET_FOREVER;
+    map_run *m = new_map(p, task, in, out, n, opt);
+    if (!m)
+        return -ENOMEM;
+    int e = put_parts(m, deadline);
+    if (e == 0) {
+        if (deadline == MOTET_FOREVER && caller_may_work(p))
+            caller_works(p, m);
+        e = await(m, opt, deadline);
+        if (e < 0)
+            drop_rest(m);
+        gate_close(m);
+    }
+    if (e == 0) {
+        guard_lock(&m->guard);
+        e = m->bad_code;
+        guard_unlock(&m->guard);
+    }
+    map_unref(m, 1);
+    return e;
+}
