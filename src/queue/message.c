@@ -105,14 +105,26 @@ int motet_queue_put_parts(motet_queue *q, const struct iovec *parts, size_t n, m
     return 0;
 }
 
-int motet_queue_put_bytes(motet_queue *q, motet_bytes message, motet_time deadline)
+/* The bytes as one part; they are only read. */
+static struct iovec part_of(motet_bytes bytes)
 {
     union {
         const void *from;
-        void *base; /* as an iovec will have it; it is only read */
-    } data = {.from = message.data};
-    struct iovec part = {.iov_base = data.base, .iov_len = message.size};
+        void *base;
+    } data = {.from = bytes.data};
+    return (struct iovec){.iov_base = data.base, .iov_len = bytes.size};
+}
+
+int motet_queue_put_bytes(motet_queue *q, motet_bytes message, motet_time deadline)
+{
+    struct iovec part = part_of(message);
     return motet_queue_put_parts(q, &part, 1, deadline);
+}
+
+int motet__message_of_bytes(motet_message **ret, motet_bytes bytes)
+{
+    struct iovec part = part_of(bytes);
+    return motet__message_new(ret, &part, 1);
 }
 
 /* ---- getting --------------------------------------------------------------------------------------- */

@@ -14,6 +14,7 @@ struct motet_message {
 
 /* A message with a copy of the parts and one reference; 0, -EINVAL, -EMSGSIZE, -ENOMEM. */
 int motet__message_new(motet_message **ret, const struct iovec *parts, size_t n);
+int motet__message_of_bytes(motet_message **ret, motet_bytes bytes);
 
 /* Which of two items of the queue goes first, as its compare says: `a` and `b` are what lies in slots. */
 int motet__queue_compare(const motet_queue *q, const void *a, const void *b);
