@@ -12,7 +12,7 @@
 enum {
     SPIN_NS_MAX = 20 * 1000,   /* about what a wake across cores costs the two sides together */
     SPIN_NS_MIN = 1000,        /* below this spinning has failed often enough */
-    SPIN_NS_POLITE = 4 * 1000, /* from here on the spinner offers its CPU: whom it waits for may need it */
+    SPIN_NS_POLITE = 1000,     /* from here on the spinner offers its CPU: whom it waits for may need it */
     SPIN_PROBE = 16,           /* of so many waits that would sleep at once, one spins */
 };
 

@@ -320,7 +320,7 @@ static bool run_here(motet_future *f, motet_time deadline)
 
 int motet_future_wait(motet_future *f, motet_time deadline)
 {
-    enum { LOOKS = 40 };
+    enum { LOOKS = 20 };
     if (!f)
         return -EINVAL;
     if (future_over(atomic_load_acquire(&f->state)))

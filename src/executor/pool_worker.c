@@ -53,6 +53,26 @@ static bool work_in_sight(const void *arg)
     return atomic_load_relaxed(&p->queue.count) != 0;
 }
 
+static void relax(int times)
+{
+    for (int i = 0; i < times; i++)
+        cpu_relax();
+}
+
+/* Without the guard: when jobs are coming one after the other, and few are there, lets some gather. Else a worker that is
+ * as fast as the submitter takes them one by one, and the two do little but hand the guard's cache line to and fro. A
+ * lone job waits for a moment's look only. */
+static void let_gather(const pool *p)
+{
+    enum { FEW = 8, LOOK = 3, GATHER = 24 };
+    uint64_t seen = atomic_load_relaxed(&p->queue.count);
+    if (!seen || seen >= FEW)
+        return;
+    relax(LOOK);
+    if (atomic_load_relaxed(&p->queue.count) > seen)
+        relax(GATHER);
+}
+
 /* Under the guard, and without it meanwhile: the worker, the one that searches, watches the queue for a while. */
 static void watch(worker *w)
 {
@@ -62,6 +82,7 @@ static void watch(worker *w)
         return;
     guard_unlock(&p->guard);
     spin_budget_learn(&w->search, spin_watch(ns, INT64_MAX, work_in_sight, p));
+    let_gather(p);
     guard_lock(&p->guard);
 }
 
@@ -94,6 +115,7 @@ static job *next_job(worker *w)
         return j;
     pool_wakes wakes = {0};
     bool searching = false, watched = false;
+    let_gather(p);
     guard_lock(&p->guard);
     while (!(j = take(w, &wakes))) {
         if (may_leave(w)) {
