@@ -95,7 +95,7 @@ typedef struct {
 MOTET_API int motet_rwlock_init(motet_rwlock *l, int flags);
 
 /* motet_rwlock_acquire_read: shares the lock with other readers. 0; -EDEADLK: the caller holds it for writing; -EOVERFLOW:
- * 2^28 - 1 readers hold it; -ETIMEDOUT (with MOTET_NOWAIT also when a writer waits), -EINTR, -EPERM, -EINVAL. No
+ * 2^26 readers hold it; -ETIMEDOUT (with MOTET_NOWAIT also when a writer waits), -EINTR, -EPERM, -EINVAL. No
  * cancellation point. */
 MOTET_API int motet_rwlock_acquire_read(motet_rwlock *l, motet_time deadline);
 

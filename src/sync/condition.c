@@ -23,7 +23,7 @@ static int wait_letting_go(motet_condition *c, void (*let_go)(void *), void *hel
 
 /* ---- waiting --------------------------------------------------------------------------------------- */
 
-static void let_lock_go(void *lock) { motet_lock_release(lock); }
+static void let_lock_go(void *lock) { lock_release(lock); }
 
 int motet_condition_init(motet_condition *c, int flags)
 {
@@ -33,15 +33,18 @@ int motet_condition_init(motet_condition *c, int flags)
     return e;
 }
 
-int motet_condition_wait(motet_condition *c, motet_lock *held, motet_time deadline)
+static int wait(motet_condition *c, motet_lock *held, motet_time deadline)
 {
-    if (!c || !held)
-        return -EINVAL;
-    if (!motet_lock_locked(held) || !motet__park_allowed())
+    if (!lock_locked(held) || !motet__park_allowed())
         return -EPERM;
     int e = wait_letting_go(c, let_lock_go, held, deadline);
     MOTET_ASSERT(motet__lock_reacquire(held) == 0);
     return e;
+}
+
+int motet_condition_wait(motet_condition *c, motet_lock *held, motet_time deadline)
+{
+    return c && held ? wait(c, held, deadline) : -EINVAL;
 }
 
 int motet_condition_wait_r(motet_condition *c, motet_rlock *held, motet_time deadline)
@@ -67,10 +70,10 @@ int motet_condition_wait_for(motet_condition *c, motet_lock *held, bool (*holds)
 {
     if (!c || !held || !holds)
         return -EINVAL;
-    if (!motet_lock_locked(held))
+    if (!lock_locked(held))
         return -EPERM;
     while (!holds(arg)) {
-        int e = motet_condition_wait(c, held, deadline);
+        int e = wait(c, held, deadline);
         if (e < 0)
             return e == -ETIMEDOUT && holds(arg) ? 0 : e;
     }
@@ -79,7 +82,7 @@ int motet_condition_wait_for(motet_condition *c, motet_lock *held, bool (*holds)
 
 /* ---- notifying ------------------------------------------------------------------------------------- */
 
-int motet_condition_notify(motet_condition *c, unsigned n)
+static int notify(motet_condition *c, unsigned n)
 {
     if (!c)
         return -EINVAL;
@@ -87,4 +90,6 @@ int motet_condition_notify(motet_condition *c, unsigned n)
     return 0;
 }
 
-int motet_condition_notify_all(motet_condition *c) { return motet_condition_notify(c, UNPARK_ALL); }
+int motet_condition_notify(motet_condition *c, unsigned n) { return notify(c, n); }
+
+int motet_condition_notify_all(motet_condition *c) { return notify(c, UNPARK_ALL); }

@@ -86,19 +86,15 @@ static int acquire_parking(motet_lock *l, motet_time deadline, bool may_end)
     }
 }
 
-static __attribute__((noinline, cold)) int acquire_slow(motet_lock *l, motet_time deadline)
+__attribute__((cold)) int motet__lock_acquire_slow(motet_lock *l, motet_time deadline)
 {
-    if (!l)
-        return -EINVAL;
     if (deadline <= 0)
         return -ETIMEDOUT;
     return spin(l) ? 0 : acquire_parking(l, deadline, true);
 }
 
-static __attribute__((noinline, cold)) int release_slow(motet_lock *l)
+__attribute__((cold)) int motet__lock_release_slow(motet_lock *l)
 {
-    if (!l)
-        return -EINVAL;
     uint32_t word = atomic_load_relaxed(&l->word_);
     if (word == FREE)
         return -EPERM;
@@ -132,19 +128,9 @@ int motet_lock_init(motet_lock *l, int flags)
 
 int motet_lock_acquire(motet_lock *l, motet_time deadline)
 {
-    uint32_t word = FREE;
-    if (likely(l != NULL) && likely(atomic_cas_acquire(&l->word_, &word, HELD)))
-        return 0;
-    return acquire_slow(l, deadline);
+    return likely(l != NULL) ? lock_acquire(l, deadline) : -EINVAL;
 }
 
-int motet_lock_release(motet_lock *l)
-{
-    uint32_t word = HELD;
-    /* Publishes what the lock protects to the next acquire. */
-    if (likely(l != NULL) && likely(atomic_cas_release(&l->word_, &word, FREE)))
-        return 0;
-    return release_slow(l);
-}
+int motet_lock_release(motet_lock *l) { return likely(l != NULL) ? lock_release(l) : -EINVAL; }
 
-bool motet_lock_locked(const motet_lock *l) { return l && atomic_load_relaxed(&l->word_) != FREE; }
+bool motet_lock_locked(const motet_lock *l) { return l && lock_locked(l); }

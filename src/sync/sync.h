@@ -42,6 +42,25 @@ static inline uint64_t sync_self(void)
 
 /* ---- lock ------------------------------------------------------------------------------------------ */
 
+int motet__lock_acquire_slow(motet_lock *l, motet_time deadline);
+int motet__lock_release_slow(motet_lock *l);
+
+/* motet_lock_acquire and _release, for use within the library: `l` may not be NULL. */
+static inline int lock_acquire(motet_lock *l, motet_time deadline)
+{
+    uint32_t word = 0;
+    return likely(atomic_cas_acquire(&l->word_, &word, 1)) ? 0 : motet__lock_acquire_slow(l, deadline);
+}
+
+static inline int lock_release(motet_lock *l)
+{
+    uint32_t word = 1;
+    /* Publishes what the lock protects to the next acquire. */
+    return likely(atomic_cas_release(&l->word_, &word, 0)) ? 0 : motet__lock_release_slow(l);
+}
+
+static inline bool lock_locked(const motet_lock *l) { return atomic_load_relaxed(&l->word_) != 0; }
+
 /* Takes the lock for good: no deadline, no cancellation, no signal. 0; -EPERM in the child of a raw fork. */
 int motet__lock_reacquire(motet_lock *l);
 
