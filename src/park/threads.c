@@ -71,7 +71,11 @@ static int thread_sleep(waiter *w, uint32_t state)
 {
     if (state == WAITER_ASLEEP && w->eventfd >= 0)
         return sleep_polling(w);
-    int e = sys_futex_wait(&w->state, state, state == WAITER_ASLEEP ? w->request->deadline : MOTET_FOREVER);
+    motet_time deadline = state == WAITER_ASLEEP ? w->request->deadline : MOTET_FOREVER;
+    /* The kernel restarts a wait without an end after a handler that has SA_RESTART, and never one with an end. */
+    if (deadline == MOTET_FOREVER && self.interruptible)
+        deadline--;
+    int e = sys_futex_wait(&w->state, state, deadline);
     return e == -EAGAIN ? 0 : e;
 }
 
