@@ -88,8 +88,7 @@ int motet_queue_put_parts(motet_queue *q, const struct iovec *parts, size_t n, m
     if (e < 0)
         return e;
     /* A hint that spares the copying: to who will not wait, full at one moment of the call is full. */
-    if (deadline <= 0 && motet_queue_full(q) && !(atomic_load_relaxed(&q->flags) & QUEUE_SHUT) &&
-        motet__park_allowed())
+    if (deadline <= 0 && motet_queue_full(q) && !(atomic_load_relaxed(&q->flags) & QUEUE_SHUT) && motet__park_allowed())
         return -ETIMEDOUT;
     motet_message *m;
     e = motet__message_new(&m, parts, n);

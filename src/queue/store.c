@@ -10,22 +10,19 @@
 enum {
     FIRST_SLOTS = 16,       /* of an unbounded queue */
     KEPT_BYTES = 64 * 1024, /* an array up to this size stays when the queue runs empty */
-    SHRINK_SHARE = 4, /* the smaller array is gone back to when it would be filled to this part at most */
+    SHRINK_SHARE = 4,       /* the smaller array is gone back to when it would be filled to this part at most */
 };
 
 /* ---- the array ------------------------------------------------------------------------------------- */
 
-/* Half of what the address space could hold at most, so that no rounding overflows. */
-static bool slots_possible(const motet_queue *q, size_t slots)
-{
-    return slots <= PTRDIFF_MAX / 2 / q->stride;
-}
+/* No array is larger; more than an address space has. */
+static const size_t array_bytes_max = (size_t)1 << 47;
 
 static size_t power_of_two(size_t n) { return n < 2 ? 1 : (size_t)1 << (64 - __builtin_clzl(n - 1)); }
 
 unsigned char *motet__store_alloc(const motet_queue *q, size_t slots, size_t *ret_mask)
 {
-    if (!slots_possible(q, slots))
+    if (slots > array_bytes_max / q->stride)
         return NULL;
     slots = power_of_two(slots);
     *ret_mask = slots - 1;
@@ -121,8 +118,7 @@ static uint64_t sequence_of(const motet_queue *q, const unsigned char *slot)
 }
 
 /* Whether item a goes before item b, both with their numbers. */
-static bool goes_before(const motet_queue *q, const void *a, uint64_t a_sequence, const void *b,
-                        uint64_t b_sequence)
+static bool goes_before(const motet_queue *q, const void *a, uint64_t a_sequence, const void *b, uint64_t b_sequence)
 {
     int order = motet__queue_compare(q, a, b);
     return order < 0 || (order == 0 && a_sequence < b_sequence);

@@ -31,10 +31,7 @@ void motet__heap_pop(motet_queue *q, void *item);
 void motet__store_push_many(motet_queue *q, const void *items, size_t n);
 void motet__store_pop_many(motet_queue *q, void *items, size_t n);
 
-static inline unsigned char *store_slot(const motet_queue *q, size_t i)
-{
-    return q->slots + (i & q->mask) * q->stride;
-}
+static inline unsigned char *store_slot(const motet_queue *q, size_t i) { return q->slots + (i & q->mask) * q->stride; }
 
 /* Most items are a word or two: no call for those. */
 static inline void store_copy(void *restrict to, const void *restrict from, size_t size)
