@@ -92,8 +92,7 @@ static unsigned finish_all(wait_node *woken)
     while (woken) {
         wait_node *next = woken->next;
         waiter *w = woken->owner;
-        bool asleep = woken->expected; /* kept there by unpark: the node is the claimer's now */
-        finish(w, (int)(woken - w->request->nodes), asleep);
+        finish(w, (int)(woken - w->request->nodes), woken->asleep);
         woken = next;
         n++;
     }
@@ -111,11 +110,9 @@ unsigned motet__unpark(const void *key, unsigned n)
     guard_lock(&b->guard);
     for (wait_node *next, *node = b->first; node && n; node = next) {
         next = node->next;
-        bool asleep;
-        if (node->key != key || !claim(node->owner, &asleep))
+        if (node->key != key || !claim(node->owner, &node->asleep))
             continue;
         unlink_node(b, node);
-        node->expected = asleep;
         node->next = NULL;
         *tail = node;
         tail = &node->next;

@@ -50,6 +50,7 @@ typedef struct wait_node {
     struct wait_node *next, *prev; /* guarded by the bucket; after a claim `next` links what the claimer will wake */
     waiter *owner;
     bool queued; /* guarded by the bucket */
+    bool asleep; /* the claimer's: the waiter has to be woken */
 } wait_node;
 
 enum {
