@@ -96,8 +96,8 @@ typedef struct motet_timer motet_timer;
 
 /* motet_timer_start: runs `fn(arg)` once when `when` has come (at once when it has passed), never earlier, on a thread of
  * motet's own; the result is not kept. *t is set before the function begins; it is yours, and freed with
- * motet_timer_free. Timers of one moment begin in the order in which they were started. A function that blocks
- * delays no other timer while fewer than 1024 run at a time and threads can be had. It may start, cancel and free timers,
+ * motet_timer_free. Timers of one moment are taken up in the order in which they were started, and may run side by
+ * side. A function that blocks delays no other timer while fewer than 1024 run at a time and threads can be had. It may start, cancel and free timers,
  * its own included. The threads, named "Timer", exist while a timer is pending or runs, take their signal mask from a
  * thread that started a timer, and are not daemons: the program's end waits for pending timers, as with Python's
  * threading.Timer; cancel what you no longer want. One at MOTET_FOREVER never runs and is not waited for.

@@ -19,7 +19,7 @@ static inline pthread_t sys_thread_self(void)
     return pthread_self();
 }
 
-/* Waits until the thread is gone, and gives its stack back: exactly once for each thread. */
+/* Waits until the thread is gone, and gives its stack back: exactly once for each thread. Nothing for the caller itself. */
 void sys_thread_join(pthread_t thread);
 
 /* Whether the caller is the thread that began in main. */

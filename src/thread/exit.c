@@ -4,8 +4,8 @@
  * Threads are waited for by a count, `holding`, that each raises before it exists and lowers as its very last act; so
  * those that another thread starts meanwhile are waited for too.
  *
- * An OS thread must be joined once, to give its stack back. Whoever joins or frees its object does that (thread.c). One
- * whose object is gone when it ends hands itself over here: `leftover` keeps one such thread, and the next that comes
+ * An OS thread must be joined once, to give its stack back. Whoever joins or frees its object does that (thread.c), or else
+ * the program's end. One whose object is gone when it ends hands itself over here: `leftover` keeps one such thread, and the next that comes
  * takes its place and joins it, which takes microseconds, since a thread hands itself over when it has nothing left to do.
  * So at most one is left at any time, without any memory, and the program's end joins that one. Nobody waits in a
  * circle: each joins only one that came before it.
@@ -61,6 +61,7 @@ static void wait_for_threads(void)
     guard_unlock(&exit_guard);
     if (join)
         sys_thread_join(thread);
+    motet__threads_join_ended();
 }
 
 static void at_exit(void)

@@ -8,17 +8,19 @@
  * RUNNING has one reference that belongs to the thread, and a place in the list of living ones; both go with it. A thread
  * ends in a late round of the destructors of its thread-local values (END_ROUND), when nothing of the user's is left to
  * run on it, in this order:
- *   1. nobody can reach it to cancel it (`self` is NULL, under its guard), nor enumerate it
+ *   1. nobody can reach it to cancel it (`self` is NULL, under its guard), nor enumerate it: it leaves the list of the
+ *      living for that of the ended
  *   2. ENDED is published, with the result and all that the thread did; its joiners are woken
  *   3. its reference is given up. The object may go with it: then the thread hands its OS thread over (exit.c)
  *   4. the program's end is told (exit.c)
- * The OS thread is joined by whoever claims that duty (`unjoined`): a joiner, or who frees the last reference. It waits for
- * steps 3 and 4 and the way out of the C library, and for nothing that takes longer.
+ * The OS thread is joined, once, by whoever takes the object off the list of the ended: a joiner, who frees the last
+ * reference, or the program's end. It waits for steps 3 and 4 and the way out of the C library, and for nothing that takes
+ * longer.
  *
  * Main is a static object, so that nothing is left of it; it is in the list from the beginning. Other threads that were
  * not started here get an object when they ask who they are.
  *
- * Lock order: an object's guard, then park's; the list's guard stands alone.
+ * Lock order: an object's guard, then park's; the lists' guard stands alone.
  *
  * Fork rule: the child of a raw fork takes no guard and joins nobody; references still count. */
 #include "thread/thread.h"
@@ -41,14 +43,12 @@ struct motet_thread {
     motet_fn *fn;   /* NULL: adopted */
     void *arg;
     uint64_t id;
-    list_link link; /* guarded by list_guard */
+    list_link link;   /* guarded by lists; on `living` or `ended`, or neither */
+    pthread_t handle; /* set by the thread itself; to be joined by whoever takes it off `ended` */
 
     guard guard;     /* of these two */
     park_self *self; /* NULL: it has not begun, or has ended */
     bool cancelled;  /* asked before it had begun */
-
-    uint32_t unjoined; /* 1: `handle` is to be joined, by whoever makes it 0 */
-    pthread_t handle;  /* set by the thread itself; published by ENDED */
 
     const char *name;
     char name_copy[];
@@ -56,9 +56,10 @@ struct motet_thread {
 
 static struct motet_thread main_thread; /* its first fields: main_begins */
 
-static guard list_guard;
-static list_link living = {&living, &living}; /* each linked one is RUNNING */
-static uint32_t living_count;                 /* guarded by list_guard */
+static guard lists;                           /* of the next three */
+static list_link living = {&living, &living}; /* all that are RUNNING */
+static uint32_t living_count;
+static list_link ended = {&ended, &ended}; /* those whose OS threads are to be joined */
 
 static guard key_guard;
 static uint32_t key_ready; /* published by release: `end_key` is good */
@@ -74,22 +75,49 @@ static _Thread_local __attribute__((tls_model("initial-exec"))) struct {
     bool over;
 } tls;
 
-/* ---- the list of the living ------------------------------------------------------------------------ */
+/* ---- the lists ------------------------------------------------------------------------------------- */
 
-static void list_add(motet_thread *t)
+static void add_to_living(motet_thread *t)
 {
-    guard_lock(&list_guard);
+    guard_lock(&lists);
     list_insert_before(&living, &t->link);
     living_count++;
-    guard_unlock(&list_guard);
+    guard_unlock(&lists);
 }
 
-static void list_take_out(motet_thread *t)
+static void leave_living(motet_thread *t, bool to_be_joined)
 {
-    guard_lock(&list_guard);
+    guard_lock(&lists);
     list_remove(&t->link);
     living_count--;
-    guard_unlock(&list_guard);
+    if (to_be_joined)
+        list_insert_before(&ended, &t->link);
+    guard_unlock(&lists);
+}
+
+/* Of an ended one: true for the one caller that has to join its OS thread. */
+static bool leave_ended(motet_thread *t)
+{
+    guard_lock(&lists);
+    bool mine = list_linked(&t->link);
+    if (mine)
+        list_remove(&t->link);
+    guard_unlock(&lists);
+    return mine;
+}
+
+void motet__threads_join_ended(void)
+{
+    guard_lock(&lists);
+    while (!list_empty(&ended)) {
+        motet_thread *t = container_of(ended.next, motet_thread, link);
+        pthread_t handle = t->handle; /* the object may be freed once it is off the list */
+        list_remove(&t->link);
+        guard_unlock(&lists);
+        sys_thread_join(handle);
+        guard_lock(&lists);
+    }
+    guard_unlock(&lists);
 }
 
 int motet_thread_enumerate(motet_thread **ret, size_t n)
@@ -99,11 +127,11 @@ int motet_thread_enumerate(motet_thread **ret, size_t n)
     if (!motet__park_allowed())
         return -EPERM;
     size_t i = 0;
-    guard_lock(&list_guard);
+    guard_lock(&lists);
     for (list_link *l = living.next; l != &living && i < n; l = l->next)
         ret[i++] = motet_thread_ref(container_of(l, motet_thread, link));
     int count = (int)living_count;
-    guard_unlock(&list_guard);
+    guard_unlock(&lists);
     return count;
 }
 
@@ -116,22 +144,17 @@ motet_thread *motet_thread_ref(motet_thread *t)
     return t;
 }
 
-/* The OS thread of one that has ended: once. */
-static void join_os_thread(motet_thread *t)
-{
-    if (atomic_exchange_acq_rel(&t->unjoined, 0))
-        sys_thread_join(t->handle);
-}
-
 static void unref(motet_thread *t, bool is_self)
 {
     /* All uses of the object before its end. */
     if (atomic_sub_acq_rel(&t->refs, 1) != 1 || t == &main_thread)
         return;
-    if (is_self && atomic_exchange_acq_rel(&t->unjoined, 0))
-        motet__exit_hand_over(t->handle);
-    else if (motet__park_allowed())
-        join_os_thread(t);
+    if (motet__park_allowed() && leave_ended(t)) {
+        if (is_self)
+            motet__exit_hand_over(t->handle);
+        else
+            sys_thread_join(t->handle);
+    }
     sys_free(t);
 }
 
@@ -175,12 +198,12 @@ static void begin(motet_thread *t)
 }
 
 /* Steps 1 and 2. */
-static void publish_end(motet_thread *t)
+static void publish_end(motet_thread *t, bool to_be_joined)
 {
     guard_lock(&t->guard);
     t->self = NULL;
     guard_unlock(&t->guard);
-    list_take_out(t);
+    leave_living(t, to_be_joined);
     /* Partner of the loads in join and alive. */
     atomic_store_release(&t->state, ENDED);
     motet__unpark(&t->state, UNPARK_ALL);
@@ -194,7 +217,7 @@ static void end(motet_thread *t)
     /* Ended already: it is the one that called exit. */
     if (!motet__park_allowed() || atomic_load_relaxed(&t->state) == ENDED)
         return;
-    publish_end(t);
+    publish_end(t, t->fn != NULL);
     unref(t, true);
     if (holds)
         motet__exit_release();
@@ -215,8 +238,7 @@ void motet__thread_leave(void)
     if (!t || atomic_load_relaxed(&t->state) == ENDED)
         return;
     /* It is in exit(), so nobody can join its OS thread; and it goes on knowing who it is, so its reference stays. */
-    atomic_store_relaxed(&t->unjoined, 0);
-    publish_end(t);
+    publish_end(t, false);
     if (t->holds)
         motet__exit_release();
 }
@@ -232,7 +254,7 @@ __attribute__((constructor)) static void main_begins(void)
     main_thread.name = "MainThread";
     if (sys_thread_is_main())
         main_thread.self = motet__park_self();
-    list_add(&main_thread);
+    add_to_living(&main_thread);
 }
 
 static int prepare_key(void)
@@ -266,7 +288,7 @@ static motet_thread *adopt(void)
         return NULL;
     }
     if (!is_main)
-        list_add(t);
+        add_to_living(t);
     begin(t);
     return t;
 }
@@ -282,7 +304,6 @@ static void *run(void *arg)
 {
     motet_thread *t = arg;
     t->handle = sys_thread_self();
-    t->unjoined = 1;
     t->code = -ECANCELED; /* unless the body returns */
     sys_thread_set_name(t->name);
     begin(t);
@@ -297,7 +318,7 @@ static void *run(void *arg)
 static void never_began(motet_thread *t, int code)
 {
     t->code = code;
-    publish_end(t);
+    publish_end(t, false);
     if (t->holds)
         motet__exit_release();
     unref(t, false);
@@ -327,7 +348,7 @@ int motet_thread_start(motet_thread **ret, motet_fn *fn, void *arg, const motet_
     t->holds = !opt->daemon;
     if (t->holds)
         motet__exit_hold();
-    list_add(t);
+    add_to_living(t);
     motet_thread *was = *ret;
     *ret = t; /* the body may look */
     e = sys_thread_create(opt->stack_size ? sys_stack_round(opt->stack_size) : motet_stack_size(0), run, t);
@@ -365,7 +386,8 @@ int motet_thread_join(motet_thread *t, int *ret_code, motet_time deadline)
         if (e < 0)
             return e;
     }
-    join_os_thread(t);
+    if (leave_ended(t))
+        sys_thread_join(t->handle);
     if (ret_code)
         *ret_code = t->code;
     return 0;

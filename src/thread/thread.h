@@ -36,6 +36,9 @@ void motet__exit_release(void);
 /* Takes over from the calling thread, which is about to be gone, the duty to join it. */
 void motet__exit_hand_over(pthread_t self);
 
+/* Joins the OS threads of those that have ended and were neither joined nor freed. */
+void motet__threads_join_ended(void);
+
 /* Ends the calling thread's object: it is in exit(), and never returns. */
 void motet__thread_leave(void);
 
