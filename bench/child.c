@@ -22,8 +22,7 @@ static double spawn_once(void *arg, uint64_t n)
 
 static void spawn(struct bench *b, const char *program)
 {
-    bench_measure(b, spawn_once, (void *)(uintptr_t)program,
-                  &(struct bench_plan){.n_min = 10, .span_ns = 100000000});
+    bench_measure(b, spawn_once, (void *)(uintptr_t)program, &(struct bench_plan){.n_min = 10, .span_ns = 100000000});
 }
 
 static void spawn_true(struct bench *b) { spawn(b, "/bin/true"); }
@@ -31,8 +30,7 @@ static void spawn_nolibc(struct bench *b) { spawn(b, bench_beside("motet-bench-n
 
 static const struct bench_row child_rows[] = {
     {"child.spawn", "ns", "unpinned", "start /bin/true and wait for its end", spawn_true, false},
-    {"child.spawn.nolibc", "ns", "unpinned", "the same of a program without a C library", spawn_nolibc,
-     false},
+    {"child.spawn.nolibc", "ns", "unpinned", "the same of a program without a C library", spawn_nolibc, false},
     {NULL, NULL, NULL, NULL, NULL, false},
 };
 BENCH_ROWS(child_rows);

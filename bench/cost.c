@@ -53,7 +53,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s: wait: %s\n", argv[0], strerror(errno));
         return 1;
     }
-    printf("%.0f %.0f %.0f %d\n", nanoseconds(end) - nanoseconds(start), nanoseconds(own),
-           (double)use.ru_maxrss * 1024, WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+    printf("%.0f %.0f %.0f %d\n", nanoseconds(end) - nanoseconds(start), nanoseconds(own), (double)use.ru_maxrss * 1024,
+           WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
     return fflush(stdout) ? 1 : 0;
 }

@@ -5,8 +5,8 @@
  *   PROGRAM [-v] [--quick] [--repeats N] [NAME...]      prints "name value unit", a line a row
  *   PROGRAM --list [-v]
  *
- * A NAME is a row; or, with * ? or [, a pattern; or the first words of a row's name (`queue` is every row that begins with
- * "queue."). A row's exact name means that row alone and its companions. No NAME means all rows.
+ * A NAME is a row; or, with * ? or [, a pattern; or the first words of a row's name (`queue` is every row that begins
+ * with "queue."). A row's exact name means that row alone and its companions. No NAME means all rows.
  */
 #include "harness.h"
 
@@ -238,8 +238,7 @@ static void print_run(struct bench *b)
         printf("%s %s %s", b->rows[s].name, number(median, text[0], sizeof text[0]), b->rows[s].unit);
         if (options.verbose)
             printf("  min %s max %s repeats %d %s", number(series->value[0], text[1], sizeof text[1]),
-                   number(series->value[series->n - 1], text[2], sizeof text[2]), series->n,
-                   b->rows[s].where);
+                   number(series->value[series->n - 1], text[2], sizeof text[2]), series->n, b->rows[s].where);
         printf("\n");
     }
     if (fflush(stdout) || ferror(stdout))
@@ -270,17 +269,16 @@ int bench_must(int code, const char *what)
 
 static void usage(FILE *to, const char *program)
 {
-    fprintf(
-        to,
-        "usage: %s [-v] [--quick] [--repeats N] [NAME...]\n"
-        "       %s --list [-v]\n"
-        "Prints \"name value unit\" for each row: the median of its repeats. NAME: a row, the first words\n"
-        "of rows' names (`queue`), or a pattern (`pool.*`); none: all rows.\n"
-        "  -v, --verbose  also the least and the greatest, the repeats, pinned or unpinned\n"
-        "      --repeats  how often each row is repeated after its warm-up (%d)\n"
-        "      --quick    very short: shows that the rows work, not how fast they are\n"
-        "      --list     the rows' names; with -v what they are\n",
-        program, program, REPEATS);
+    fprintf(to,
+            "usage: %s [-v] [--quick] [--repeats N] [NAME...]\n"
+            "       %s --list [-v]\n"
+            "Prints \"name value unit\" for each row: the median of its repeats. NAME: a row, the first words\n"
+            "of rows' names (`queue`), or a pattern (`pool.*`); none: all rows.\n"
+            "  -v, --verbose  also the least and the greatest, the repeats, pinned or unpinned\n"
+            "      --repeats  how often each row is repeated after its warm-up (%d)\n"
+            "      --quick    very short: shows that the rows work, not how fast they are\n"
+            "      --list     the rows' names; with -v what they are\n",
+            program, program, REPEATS);
 }
 
 static __attribute__((noreturn, format(printf, 1, 2))) void bad_usage(const char *format, ...)

@@ -2,14 +2,14 @@
 /*
  * harness.h - what every benchmark program is made of: rows, repeats, and a command line.
  *
- * A program is this harness and some tables of rows. Motet's own rows and those of its peers run under the same harness,
+ * A program is this harness and tables of rows. Motet's own rows and those of its peers run under the same harness,
  * so that both are warmed up, repeated and counted alike. A peer writes its name after the row's: lock.contended@glib.
  *
  * Rows that come from one measurement stand next to each other in a table with the same function; the first of them is
  * slot 0, the next slot 1, and so on. The function runs once, whichever of them are asked for, and gives each slot as
  * many samples as it is repeated. What is printed is the median.
  *
- * The harness starts its threads by pthread_create: nothing of the library is measured but what the row names. Every row
+ * The harness starts threads by pthread_create: nothing of the library is measured but what the row names. Every row
  * counts or sums what it moved and dies when that does not add up: a benchmark that loses items is not fast.
  */
 #ifndef MOTET_BENCH_HARNESS_H
@@ -86,9 +86,8 @@ int bench_must(int code, const char *what);
 double bench_now(void); /* ns, CLOCK_MONOTONIC */
 void bench_sleep_ns(int64_t ns);
 
-int bench_cpus(void); /* how many CPUs the program was started on */
-void bench_pin(
-    int i); /* the calling thread, and threads that it starts from now on, to the i-th of them (modulo) */
+int bench_cpus(void);   /* how many CPUs the program was started on */
+void bench_pin(int i);  /* the calling thread, and threads that it starts from now on, to the i-th of them (modulo) */
 void bench_unpin(void); /* to all of them again */
 
 /* Runs fn(arg, i) in `threads` threads, thread i pinned to CPU pin[i] (-1, or pin NULL: anywhere). All are released

@@ -12,8 +12,8 @@ enum bench_job {
     BENCH_JOB_TRUE,   /* /bin/true */
 };
 
-/* Runs a tool that reads a job's argument a line from its standard input. In argv "@cpus" stands for the number of CPUs,
- * "@job" for the job's program. At most `repeats_max` repeats (0: no bound). */
+/* Runs a tool that reads a job's argument a line from its standard input. In argv "@cpus" stands for the number of
+ * CPUs, "@job" for the job's program. At most `repeats_max` repeats (0: no bound). */
 void bench_jobs(struct bench *b, const char *const argv[], enum bench_job job, int repeats_max);
 
 #endif

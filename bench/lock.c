@@ -66,10 +66,9 @@ static double contended_once(void *arg, uint64_t n)
 static void contended(struct bench *b) { bench_measure(b, contended_once, NULL, NULL); }
 
 static const struct bench_row lock_rows[] = {
-    {"lock.uncontended", "ns", "pinned", "acquire and release of a free lock, a second thread alive",
-     uncontended, false},
-    {"lock.contended", "pairs/s", "pinned", "two threads on two CPUs acquire and release one lock", contended,
+    {"lock.uncontended", "ns", "pinned", "acquire and release of a free lock, a second thread alive", uncontended,
      false},
+    {"lock.contended", "pairs/s", "pinned", "two threads on two CPUs acquire and release one lock", contended, false},
     {NULL, NULL, NULL, NULL, NULL, false},
 };
 BENCH_ROWS(lock_rows);

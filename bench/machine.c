@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* machine.c - the harness's hold on the machine: clock, CPUs, teams of threads, task counters, tools run and measured. */
+/* machine.c - the harness's hold on the machine: clock, CPUs, teams of threads, task counters, tools. */
 #include "harness.h"
 
 #include <errno.h>

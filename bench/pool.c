@@ -86,8 +86,7 @@ static double window_once(void *arg, uint64_t n)
 static void window(struct bench *b)
 {
     motet_executor *ex = open_pool(0);
-    bench_measure(b, window_once, ex,
-                  &(struct bench_plan){.n_min = 20000, .n_max = TASKS, .span_ns = 200000000});
+    bench_measure(b, window_once, ex, &(struct bench_plan){.n_min = 20000, .n_max = TASKS, .span_ns = 200000000});
     motet_executor_close(ex);
 }
 
@@ -123,8 +122,7 @@ static void map(struct bench *b)
         bench_die("no memory");
     for (int i = 0; i < TASKS; i++)
         m.in[i] = i;
-    bench_measure(b, map_once, &m,
-                  &(struct bench_plan){.n_min = TASKS, .n_max = 64 * TASKS, .span_ns = 100000000});
+    bench_measure(b, map_once, &m, &(struct bench_plan){.n_min = TASKS, .n_max = 64 * TASKS, .span_ns = 100000000});
     motet_executor_close(m.ex);
     free(m.in);
     free(m.out);
@@ -191,22 +189,21 @@ static void roundtrip_idle(struct bench *b) { idle_trips(b, open_pool(1)); }
 static void roundtrip_asleep(struct bench *b) { idle_trips(b, open_pinned()); }
 
 static const struct bench_row pool_rows[] = {
-    {"pool.thread.submit", "tasks/s", "unpinned",
-     "a million empty tasks, from the first submit to the last one's end", submit, false},
+    {"pool.thread.submit", "tasks/s", "unpinned", "a million empty tasks, from the first submit to the last one's end",
+     submit, false},
     {"pool.thread.submit.share", "ratio", "unpinned",
      "the share of these that the pool's workers ran, not the submitter", submit, true},
-    {"pool.thread.submit.window", "tasks/s", "unpinned",
-     "the same with futures, 4,096 outstanding, every result taken", window, false},
-    {"pool.thread.map", "items/s", "unpinned", "the squares of a million ints, in order, default chunks", map,
-     false},
-    {"pool.thread.roundtrip", "ns", "pinned",
-     "submit, wait, result; one worker on another CPU, without pause", roundtrip, false},
+    {"pool.thread.submit.window", "tasks/s", "unpinned", "the same with futures, 4,096 outstanding, every result taken",
+     window, false},
+    {"pool.thread.map", "items/s", "unpinned", "the squares of a million ints, in order, default chunks", map, false},
+    {"pool.thread.roundtrip", "ns", "pinned", "submit, wait, result; one worker on another CPU, without pause",
+     roundtrip, false},
     {"pool.thread.roundtrip.2w", "ns", "unpinned", "the same with two workers, wherever the kernel puts them",
      roundtrip_2w, false},
-    {"pool.thread.roundtrip.idle", "ns", "unpinned", "one worker, each trip after 2 ms without work",
-     roundtrip_idle, false},
-    {"pool.thread.roundtrip.asleep", "ns", "pinned", "the same with the worker asleep on another CPU",
-     roundtrip_asleep, false},
+    {"pool.thread.roundtrip.idle", "ns", "unpinned", "one worker, each trip after 2 ms without work", roundtrip_idle,
+     false},
+    {"pool.thread.roundtrip.asleep", "ns", "pinned", "the same with the worker asleep on another CPU", roundtrip_asleep,
+     false},
     {NULL, NULL, NULL, NULL, NULL, false},
 };
 BENCH_ROWS(pool_rows);

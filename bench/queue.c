@@ -112,10 +112,10 @@ static void pingpong(struct bench *b)
 
 static const struct bench_row queue_rows[] = {
     {"queue.thread.1p1c", "items/s", "pinned", "one producer and one consumer, a CPU each", flow_1p1c, false},
-    {"queue.thread.4p4c", "items/s", "pinned", "four producers and four consumers, half of each on a CPU",
-     flow_4p4c, false},
-    {"queue.thread.pingpong", "ns", "pinned", "an item to a thread on another CPU and back by a second queue",
-     pingpong, false},
+    {"queue.thread.4p4c", "items/s", "pinned", "four producers and four consumers, half of each on a CPU", flow_4p4c,
+     false},
+    {"queue.thread.pingpong", "ns", "pinned", "an item to a thread on another CPU and back by a second queue", pingpong,
+     false},
     {NULL, NULL, NULL, NULL, NULL, false},
 };
 BENCH_ROWS(queue_rows);

@@ -20,8 +20,7 @@ static void run_nolibc(struct bench *b) { run(b, BENCH_JOB_NOLIBC); }
 static void run_true(struct bench *b) { run(b, BENCH_JOB_TRUE); }
 
 static const struct bench_row run_rows[] = {
-    {"run.jobs", "jobs/s", "unpinned", "motet run, 1,000 jobs of a program without a C library", run_nolibc,
-     false},
+    {"run.jobs", "jobs/s", "unpinned", "motet run, 1,000 jobs of a program without a C library", run_nolibc, false},
     {"run.jobs.cpu", "ns", "unpinned", "its own CPU time a job", run_nolibc, false},
     {"run.jobs.rss", "bytes", "unpinned", "its peak resident memory", run_nolibc, false},
     {"run.jobs.true", "jobs/s", "unpinned", "motet run, 500 jobs of /bin/true", run_true, false},

@@ -84,14 +84,14 @@ void window(bench *b)
 }
 
 const bench_row boost_rows[] = {
-    {"queue.thread.1p1c@boost-spin", "items/s", "pinned",
-     "lockfree::spsc_queue, no sleeping: a limit, not a peer", peer::flow<Spin, 1>, false},
+    {"queue.thread.1p1c@boost-spin", "items/s", "pinned", "lockfree::spsc_queue, no sleeping: a limit, not a peer",
+     peer::flow<Spin, 1>, false},
     {"queue.thread.pingpong@boost-spin", "ns", "pinned", "two of these", peer::pingpong<Spin>, false},
     {"pool.thread.submit@asio", "tasks/s", "unpinned", "asio::thread_pool, post", peer::submit<Pool>, false},
     {"pool.thread.submit.share@asio", "ratio", "unpinned", "run by workers", peer::submit<Pool>, true},
     {"pool.thread.submit.window@asio", "tasks/s", "unpinned", "post of packaged tasks", window, false},
-    {"pool.thread.roundtrip@asio", "ns", "pinned", "post of a packaged task, future::get",
-     peer::roundtrip<Pool>, false},
+    {"pool.thread.roundtrip@asio", "ns", "pinned", "post of a packaged task, future::get", peer::roundtrip<Pool>,
+     false},
     {"pool.thread.roundtrip.2w@asio", "ns", "unpinned", "the same", peer::roundtrip_2w<Pool>, false},
     {"pool.thread.roundtrip.idle@asio", "ns", "unpinned", "the same", peer::roundtrip_idle<Pool>, false},
     {"pool.thread.roundtrip.asleep@asio", "ns", "pinned", "the same", peer::roundtrip_asleep<Pool>, false},

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// common.hpp - the same work as in bench/lock.c, queue.c, pool.c and child.c, over whatever lock, queue, pool a peer has.
+// common.hpp - the same work as in bench/lock.c, queue.c, pool.c and child.c, over whatever lock, queue or pool a peer
+// has.
 //
 // Each template takes a type of the peer's: what it must have stands above it. Repeats, warm-up, pinning and the checks
 // that nothing was lost are those of Motet's own rows.

@@ -19,8 +19,7 @@ struct Pool {
     explicit Pool(int workers)
     {
         if (size && size != workers)
-            bench_die("libuv's pool has %d workers for the life of this process: ask for one row at a time",
-                      size);
+            bench_die("libuv's pool has %d workers for the life of this process: ask for one row at a time", size);
         size = workers;
         setenv("UV_THREADPOOL_SIZE", std::to_string(workers).c_str(), 1);
         bench_must(requests ? 0 : -ENOMEM, "libuv's requests");

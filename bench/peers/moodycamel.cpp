@@ -19,10 +19,10 @@ struct Queue {
 };
 
 const bench_row moodycamel_rows[] = {
-    {"queue.thread.1p1c@moodycamel", "items/s", "pinned", "BlockingConcurrentQueue, unbounded",
-     peer::flow<Queue, 1>, false},
-    {"queue.thread.4p4c@moodycamel", "items/s", "pinned", "BlockingConcurrentQueue, unbounded",
-     peer::flow<Queue, 4>, false},
+    {"queue.thread.1p1c@moodycamel", "items/s", "pinned", "BlockingConcurrentQueue, unbounded", peer::flow<Queue, 1>,
+     false},
+    {"queue.thread.4p4c@moodycamel", "items/s", "pinned", "BlockingConcurrentQueue, unbounded", peer::flow<Queue, 4>,
+     false},
     {"queue.thread.pingpong@moodycamel", "ns", "pinned", "two of these", peer::pingpong<Queue>, false},
     {nullptr, nullptr, nullptr, nullptr, nullptr, false},
 };

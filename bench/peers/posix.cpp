@@ -59,14 +59,13 @@ int spawn(const char *program)
 const bench_row posix_rows[] = {
     {"lock.uncontended@pthread", "ns", "pinned", "pthread_mutex_t", peer::uncontended<Mutex>, false},
     {"lock.contended@pthread", "pairs/s", "pinned", "pthread_mutex_t", peer::contended<Mutex>, false},
-    {"queue.thread.1p1c@pthread-ring", "items/s", "pinned", "a ring, one mutex, two conditions",
-     peer::flow<Ring, 1>, false},
-    {"queue.thread.4p4c@pthread-ring", "items/s", "pinned", "a ring, one mutex, two conditions",
-     peer::flow<Ring, 4>, false},
+    {"queue.thread.1p1c@pthread-ring", "items/s", "pinned", "a ring, one mutex, two conditions", peer::flow<Ring, 1>,
+     false},
+    {"queue.thread.4p4c@pthread-ring", "items/s", "pinned", "a ring, one mutex, two conditions", peer::flow<Ring, 4>,
+     false},
     {"queue.thread.pingpong@pthread-ring", "ns", "pinned", "two such rings", peer::pingpong<Ring>, false},
     {"child.spawn@posix_spawn", "ns", "unpinned", "posix_spawn and waitpid", peer::spawn_true<spawn>, false},
-    {"child.spawn.nolibc@posix_spawn", "ns", "unpinned", "posix_spawn and waitpid", peer::spawn_nolibc<spawn>,
-     false},
+    {"child.spawn.nolibc@posix_spawn", "ns", "unpinned", "posix_spawn and waitpid", peer::spawn_nolibc<spawn>, false},
     {nullptr, nullptr, nullptr, nullptr, nullptr, false},
 };
 BENCH_ROWS(posix_rows);

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Python's threading, queue, concurrent.futures and subprocess, measured as bench/ measures Motet: whose meaning Motet takes.
+"""Python's threading, queue, concurrent.futures and subprocess, whose meaning Motet takes, measured as bench/ measures.
 
     stdlib.py [--quick] [--repeats N] [NAME...] | --list
 """
@@ -199,7 +199,8 @@ def jobs(program, count):
     def once(n):
         with ThreadPoolExecutor(len(CPUS)) as ex:
             def body():
-                for f in [ex.submit(subprocess.run, [program, str(i)], capture_output=True, check=True) for i in range(n)]:
+                run = [ex.submit(subprocess.run, [program, str(i)], capture_output=True, check=True) for i in range(n)]
+                for f in run:
                     f.result()
 
             return timed(body)

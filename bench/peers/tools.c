@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tools.c - commands that run jobs side by side: xargs, whose jobs share one output, and GNU parallel, which groups it. */
+/* tools.c - commands that run jobs side by side: xargs, whose jobs share one output; GNU parallel, which groups it. */
 #include "../jobs.h"
 
 #include <stdlib.h>
