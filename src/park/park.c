@@ -167,7 +167,7 @@ static int sleep_until_decided(waiter *w)
         if (e == -EINTR && !self->interruptible)
             continue;
         if (e != 0)
-            return decide(w, e);
+            return decide(w, e > 0 ? e - 1 : e);
     }
 }
 

@@ -114,8 +114,8 @@ typedef struct park_backend {
     /* Waits a moment, awake, for the state to leave OPEN: true when it did. May give up at once. */
     bool (*spin)(waiter *w);
     /* Sleeps until the state is no longer `state`. When that is ASLEEP it ends also at the request's deadline, at a signal,
-     * and when a descriptor of the request is ready. 0: look again; -ETIMEDOUT; -EINTR; nodes_count + the descriptor's
-     * index. May return 0 by chance. */
+     * and when a descriptor of the request is ready. 0: look again; -ETIMEDOUT; -EINTR; 1 + nodes_count + the
+     * descriptor's index. May return 0 by chance. */
     int (*sleep)(waiter *w, uint32_t state);
     /* Makes a sleeper look again, when the waiter itself may be gone: it gets what the waiter had as `sleeper`. */
     void (*wake)(void *sleeper);

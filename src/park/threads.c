@@ -51,7 +51,7 @@ static int poll_descriptors(waiter *w, struct pollfd *all)
         if (ready < 0 && all[i].revents)
             ready = (int)i;
     }
-    return ready < 0 ? 0 : (int)r->nodes_count + ready;
+    return ready < 0 ? 0 : 1 + (int)r->nodes_count + ready;
 }
 
 static int sleep_polling(waiter *w)
