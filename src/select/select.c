@@ -139,10 +139,7 @@ static void finish(selection *s, size_t added)
 /* ---- looking --------------------------------------------------------------------------------------- */
 
 /* What the last poll said of a descriptor: as an attempt. */
-static int attempt_descriptor(const struct pollfd *fd)
-{
-    return fd->revents & POLLNVAL ? -EBADF : fd->revents != 0;
-}
+static int attempt_descriptor(const struct pollfd *fd) { return fd->revents & POLLNVAL ? -EBADF : fd->revents != 0; }
 
 static int attempt(selection *s, size_t i, bool arm)
 {
