@@ -27,7 +27,7 @@ struct test_options {
     int exit_code; /* the exit code that the test process is expected to end with */
     int signal;    /* the signal that it is expected to die by */
     void (*at_exit)(
-        void); /* run at the very end of exit(), after the program's and the library's own handlers; may CHECK */
+        void);     /* run at the very end of exit(), after the program's and the library's own handlers; may CHECK */
     bool may_leak; /* do not look for fds, threads, children and memory after the body */
 };
 
@@ -68,13 +68,12 @@ struct test {
 #define CHECK_GE(a, b) TEST_COMPARE("GE", #a, a, >=, #b, b)
 
 /* `| 0` lets only integers through: a double or a pointer is an error of the compiler's. */
-#define TEST_COMPARE(kind, a_text, a, op, b_text, b)                                                     \
-    do {                                                                                                 \
-        long long test_a_ = (long long)((a) | 0);                                                        \
-        long long test_b_ = (long long)((b) | 0);                                                        \
-        if (!(test_a_ op test_b_))                                                                       \
-            test_fail(__FILE__, __LINE__, "CHECK_%s(%s, %s): %lld, %lld", kind, a_text, b_text, test_a_, \
-                      test_b_);                                                                          \
+#define TEST_COMPARE(kind, a_text, a, op, b_text, b)                                                               \
+    do {                                                                                                           \
+        long long test_a_ = (long long)((a) | 0);                                                                  \
+        long long test_b_ = (long long)((b) | 0);                                                                  \
+        if (!(test_a_ op test_b_))                                                                                 \
+            test_fail(__FILE__, __LINE__, "CHECK_%s(%s, %s): %lld, %lld", kind, a_text, b_text, test_a_, test_b_); \
     } while (0)
 
 #define CHECK_STR(a, b)    test_check_str(__FILE__, __LINE__, #a, a, #b, b)
@@ -89,15 +88,12 @@ struct test {
 
 void test_register(struct test *test);
 void test_register_settle(void (*fn)(void));
-__attribute__((noreturn, format(printf, 3, 4))) void test_fail(const char *file, int line, const char *format,
-                                                               ...);
+__attribute__((noreturn, format(printf, 3, 4))) void test_fail(const char *file, int line, const char *format, ...);
 __attribute__((noreturn)) void test_skip(const char *reason);
 __attribute__((format(printf, 3, 4))) void test_log(const char *file, int line, const char *format, ...);
-void test_check_str(const char *file, int line, const char *a_text, const char *a, const char *b_text,
-                    const char *b);
-void test_check_ptr(const char *file, int line, const char *a_text, const void *a, const char *b_text,
-                    const void *b);
-void test_check_mem(const char *file, int line, const char *a_text, const void *a, const char *b_text,
-                    const void *b, size_t size);
+void test_check_str(const char *file, int line, const char *a_text, const char *a, const char *b_text, const char *b);
+void test_check_ptr(const char *file, int line, const char *a_text, const void *a, const char *b_text, const void *b);
+void test_check_mem(const char *file, int line, const char *a_text, const void *a, const char *b_text, const void *b,
+                    size_t size);
 
 #endif

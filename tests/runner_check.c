@@ -91,24 +91,22 @@ void test_log(const char *file, int line, const char *format, ...)
     (void)!write(STDERR_FILENO, message, (size_t)length);
 }
 
-void test_check_str(const char *file, int line, const char *a_text, const char *a, const char *b_text,
-                    const char *b)
+void test_check_str(const char *file, int line, const char *a_text, const char *a, const char *b_text, const char *b)
 {
     if (a == b || (a != NULL && b != NULL && strcmp(a, b) == 0))
         return;
-    test_fail(file, line, "CHECK_STR(%s, %s): %s%.300s%s, %s%.300s%s", a_text, b_text, a ? "\"" : "",
-              a ? a : "NULL", a ? "\"" : "", b ? "\"" : "", b ? b : "NULL", b ? "\"" : "");
+    test_fail(file, line, "CHECK_STR(%s, %s): %s%.300s%s, %s%.300s%s", a_text, b_text, a ? "\"" : "", a ? a : "NULL",
+              a ? "\"" : "", b ? "\"" : "", b ? b : "NULL", b ? "\"" : "");
 }
 
-void test_check_ptr(const char *file, int line, const char *a_text, const void *a, const char *b_text,
-                    const void *b)
+void test_check_ptr(const char *file, int line, const char *a_text, const void *a, const char *b_text, const void *b)
 {
     if (a != b)
         test_fail(file, line, "CHECK_PTR(%s, %s): %p, %p", a_text, b_text, a, b);
 }
 
-void test_check_mem(const char *file, int line, const char *a_text, const void *a, const char *b_text,
-                    const void *b, size_t size)
+void test_check_mem(const char *file, int line, const char *a_text, const void *a, const char *b_text, const void *b,
+                    size_t size)
 {
     if (size == 0)
         return;
@@ -118,7 +116,7 @@ void test_check_mem(const char *file, int line, const char *a_text, const void *
     const unsigned char *y = b;
     for (size_t i = 0; i < size; i++) {
         if (x[i] != y[i])
-            test_fail(file, line, "CHECK_MEM(%s, %s, %zu): byte %zu is 0x%02x, 0x%02x", a_text, b_text, size,
-                      i, x[i], y[i]);
+            test_fail(file, line, "CHECK_MEM(%s, %s, %zu): byte %zu is 0x%02x, 0x%02x", a_text, b_text, size, i, x[i],
+                      y[i]);
     }
 }

@@ -76,12 +76,12 @@ struct record {
 };
 
 /* runner_guard.c */
-__attribute__((noreturn)) void guard_main(const struct job *job, const struct run_options *options,
-                                          pid_t runner, int report_fd);
+__attribute__((noreturn)) void guard_main(const struct job *job, const struct run_options *options, pid_t runner,
+                                          int report_fd);
 
 /* runner_case.c: becomes the job */
-__attribute__((noreturn)) void case_main(const struct job *job, const struct run_options *options,
-                                         pid_t guard, struct record *record, int output_fd);
+__attribute__((noreturn)) void case_main(const struct job *job, const struct run_options *options, pid_t guard,
+                                         struct record *record, int output_fd);
 
 /* runner_check.c: where CHECK and the leak search write */
 extern struct record *runner_record; /* NULL outside a case */
@@ -107,8 +107,7 @@ int proc_numbers(const char *directory, int *out, int count_max); /* the numeric
 ssize_t proc_read(const char *path, char *out, size_t size);      /* terminated, last newline gone; -1 */
 pid_t proc_parent(pid_t pid);                                     /* -1: gone */
 int proc_children(pid_t parent, pid_t *out, int count_max);
-void proc_describe(int fd,
-                   pid_t pid); /* name, command line, each thread's name, state and what it waits in */
+void proc_describe(int fd, pid_t pid); /* name, command line, each thread's name, state and what it waits in */
 
 /* time */
 int64_t runner_now_ms(void);

@@ -26,8 +26,7 @@ struct slot {
 
 /* 24 MiB of which a test touches only the pages that its own addresses hash to. */
 static struct slot table[1 << BUCKET_BITS][BUCKET_SLOTS];
-static bool
-    touched[1 << BUCKET_BITS]; /* buckets that ever held something: the others are not even looked at */
+static bool touched[1 << BUCKET_BITS]; /* buckets that ever held something: the others are not even looked at */
 static bool tracking;
 
 extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
@@ -49,8 +48,7 @@ static void *remember(void *pointer, size_t size, const void *site)
     for (int i = 0; i < BUCKET_SLOTS; i++, slot++) {
         uintptr_t empty = 0;
         if (__atomic_load_n(&slot->block, __ATOMIC_RELAXED) == 0 &&
-            __atomic_compare_exchange_n(&slot->block, &empty, block, false, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED)) {
+            __atomic_compare_exchange_n(&slot->block, &empty, block, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
             __atomic_store_n(&slot->site, (uintptr_t)site, __ATOMIC_RELAXED);
             __atomic_store_n(&slot->size, size, __ATOMIC_RELAXED);
             break;
@@ -93,14 +91,16 @@ int memory_leaked(void)
     size_t bytes = 0;
     __atomic_store_n(&tracking, false, __ATOMIC_RELAXED);
     for (size_t i = 0; i < 1 << BUCKET_BITS; i++) {
-        for (size_t j = 0; touched[i] && j < BUCKET_SLOTS; j++) {
+        /* Atomically: of a thread that nobody joined, only the kernel knows that it has ended. */
+        bool used = __atomic_load_n(&touched[i], __ATOMIC_RELAXED);
+        for (size_t j = 0; used && j < BUCKET_SLOTS; j++) {
             const struct slot *slot = &table[i][j];
-            if (slot->block == 0)
+            if (__atomic_load_n(&slot->block, __ATOMIC_RELAXED) == 0)
                 continue;
             blocks++;
-            bytes += slot->size;
+            bytes += __atomic_load_n(&slot->size, __ATOMIC_RELAXED);
             if (runner_record->sites < SITES_MAX)
-                runner_record->site[runner_record->sites++] = site_in_file(slot->site);
+                runner_record->site[runner_record->sites++] = site_in_file(__atomic_load_n(&slot->site, __ATOMIC_RELAXED));
         }
     }
     if (blocks > 0)
@@ -134,15 +134,9 @@ char *__wrap_strndup(const char *text, size_t size);
 #define CALLER __builtin_return_address(0)
 
 void *__wrap_malloc(size_t size) { return remember(__real_malloc(size), size, CALLER); }
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return remember(__real_calloc(count, size), count * size, CALLER);
-}
+void *__wrap_calloc(size_t count, size_t size) { return remember(__real_calloc(count, size), count * size, CALLER); }
 char *__wrap_strdup(const char *text) { return remember(__real_strdup(text), strlen(text) + 1, CALLER); }
-char *__wrap_strndup(const char *text, size_t size)
-{
-    return remember(__real_strndup(text, size), size, CALLER);
-}
+char *__wrap_strndup(const char *text, size_t size) { return remember(__real_strndup(text, size), size, CALLER); }
 
 void *__wrap_aligned_alloc(size_t alignment, size_t size)
 {
