@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Growable bytes. Invariant: data has room for capacity + 1 bytes and data[size] is 0; before the first growth it is the
  * one static zero byte, which nobody writes. */
-#include "base/sys.h"
+#include "base/buffer.h"
 
-#include <motet/base.h>
+#include "base/sys.h"
 
 #include <string.h>
 
@@ -72,15 +72,9 @@ int motet_buffer_append(motet_buffer *b, const void *data, size_t size)
     return 0;
 }
 
-void *motet_buffer_data(motet_buffer *b)
-{
-    return b ? b->data : NULL;
-}
+void *motet_buffer_data(motet_buffer *b) { return b ? b->data : NULL; }
 
-size_t motet_buffer_size(const motet_buffer *b)
-{
-    return b ? b->size : 0;
-}
+size_t motet_buffer_size(const motet_buffer *b) { return b ? b->size : 0; }
 
 void motet_buffer_clear(motet_buffer *b)
 {
@@ -89,4 +83,31 @@ void motet_buffer_clear(motet_buffer *b)
     b->size = 0;
     if (b->capacity)
         b->data[0] = 0;
+}
+
+void *motet__buffer_room(motet_buffer *b, size_t size)
+{
+    return motet_buffer_reserve(b, size) < 0 ? NULL : b->data + b->size;
+}
+
+void motet__buffer_added(motet_buffer *b, size_t size)
+{
+    if (!size)
+        return;
+    b->size += size;
+    b->data[b->size] = 0;
+}
+
+int motet__buffer_move(motet_buffer *to, motet_buffer *from)
+{
+    if (to->size) {
+        int r = motet_buffer_append(to, from->data, from->size);
+        if (r == 0)
+            motet_buffer_clear(from);
+        return r;
+    }
+    motet_buffer was = *to;
+    *to = *from;
+    *from = was;
+    return 0;
 }
