@@ -3,7 +3,6 @@
 //!
 //!     rustpeer [--quick] [--repeats N] [NAME...] | --list
 
-use std::hint::black_box;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{mpsc, Arc, Barrier, Mutex};
@@ -13,6 +12,12 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 
 const CAPACITY: usize = 1024;
+
+/// Hides a value's origin from the compiler; std::hint has it only since Rust 1.66, Debian 12 is at 1.63.
+fn black_box<T>(v: T) -> T {
+    let v = std::mem::ManuallyDrop::new(v);
+    unsafe { std::ptr::read_volatile(&*v) }
+}
 
 extern "C" {
     fn sched_setaffinity(pid: i32, size: usize, mask: *const u64) -> i32;
