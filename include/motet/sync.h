@@ -281,8 +281,8 @@ typedef struct {
 MOTET_API int motet_local_init(motet_local *k, void (*destroy)(void *));
 
 /* motet_local_free: ends the local. The values of all threads are destroyed, on the calling thread, as a Python local's are
- * with it; one whose thread is ending may still be in its destroy there. Nobody may be using it. Afterwards it is as
- * zero-initialised. NULL is fine. */
+ * with it; one whose thread is ending may still be in its destroy there. Nobody may be using it, `destroy` included.
+ * Afterwards it is as zero-initialised. NULL is fine. */
 MOTET_API void motet_local_free(motet_local *k);
 
 /* motet_local_get: the calling thread's value; NULL when it set none, or for NULL. Never waits, never fails. */

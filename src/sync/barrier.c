@@ -164,7 +164,4 @@ unsigned motet_barrier_waiting(const motet_barrier *b)
     return phase_of(state) == FILLING ? inside(state) : 0;
 }
 
-bool motet_barrier_broken(const motet_barrier *b)
-{
-    return b && (phase_of(atomic_load_relaxed(&b->state_)) & BROKEN);
-}
+bool motet_barrier_broken(const motet_barrier *b) { return b && (phase_of(atomic_load_relaxed(&b->state_)) & BROKEN); }

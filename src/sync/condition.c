@@ -16,8 +16,7 @@ static const void *key_of(const motet_condition *c) { return message_key(c, 1); 
 static int wait_letting_go(motet_condition *c, void (*let_go)(void *), void *held, motet_time deadline)
 {
     wait_node node = {.key = key_of(c)};
-    park_request r = {
-        .nodes = &node, .nodes_count = 1, .deadline = deadline, .before_sleep = let_go, .arg = held};
+    park_request r = {.nodes = &node, .nodes_count = 1, .deadline = deadline, .before_sleep = let_go, .arg = held};
     return motet__park_many(&r);
 }
 

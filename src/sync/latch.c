@@ -50,7 +50,4 @@ int motet_latch_wait(motet_latch *l, motet_time deadline)
     return 0;
 }
 
-unsigned motet_latch_count(const motet_latch *l)
-{
-    return l ? atomic_load_relaxed(&l->word_) & COUNT_MAX : 0;
-}
+unsigned motet_latch_count(const motet_latch *l) { return l ? atomic_load_relaxed(&l->word_) & COUNT_MAX : 0; }

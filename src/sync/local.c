@@ -118,7 +118,8 @@ typedef struct orphan {
     void (*destroy)(void *);
 } orphan;
 
-/* Takes the first value at or after slot *i that has a destroy out of an ending thread's table. */
+/* Takes the first value at or after slot *i that has a destroy out of an ending thread's table, and goes on to the next
+ * slot: a value that the destroy sets anew is for the next round. */
 static bool take_value(table *t, uint32_t *i, orphan *ret)
 {
     for (; *i < t->size && *i < registry.size; ++*i) {
@@ -129,6 +130,7 @@ static bool take_value(table *t, uint32_t *i, orphan *ret)
             continue;
         *ret = (orphan){e->value, s->destroy};
         e->value = NULL;
+        ++*i;
         return true;
     }
     return false;

@@ -50,8 +50,7 @@ static int await(motet_lock *l, uint32_t word, motet_time deadline, bool starved
         {.key = l, .word = &l->word_, .expected = word},
         {.key = message_key(l, 1)},
     };
-    park_request r = {
-        .nodes = node, .nodes_count = starved ? 2 : 1, .deadline = deadline, .flags = PARK_NO_CANCEL};
+    park_request r = {.nodes = node, .nodes_count = starved ? 2 : 1, .deadline = deadline, .flags = PARK_NO_CANCEL};
     return motet__park_many(&r);
 }
 
@@ -98,8 +97,7 @@ __attribute__((cold)) int motet__lock_release_slow(motet_lock *l)
     uint32_t word = atomic_load_relaxed(&l->word_);
     if (word == FREE)
         return -EPERM;
-    if (word == STARVED && atomic_cas_release(&l->word_, &word, WAITED) &&
-        motet__unpark(message_key(l, 1), 1))
+    if (word == STARVED && atomic_cas_release(&l->word_, &word, WAITED) && motet__unpark(message_key(l, 1), 1))
         return 0; /* it is the other's */
     /* Publishes what the lock protects; from here on it may be gone, only its address counts. */
     word = atomic_exchange_release(&l->word_, FREE);

@@ -120,10 +120,7 @@ static bool is_writer(motet_rwlock *l)
 }
 
 /* Around LENT, more or less those that came or went since, it is not full. */
-static bool is_full(uint32_t word)
-{
-    return (word & READERS) >= READERS_MAX && (word & READERS) <= LENT - READERS_MAX;
-}
+static bool is_full(uint32_t word) { return (word & READERS) >= READERS_MAX && (word & READERS) <= LENT - READERS_MAX; }
 
 static __attribute__((noinline, cold)) int acquire_read_slow(motet_rwlock *l, motet_time deadline)
 {

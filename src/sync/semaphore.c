@@ -78,7 +78,4 @@ int motet_semaphore_release(motet_semaphore *s, unsigned n)
     return 0;
 }
 
-unsigned motet_semaphore_value(const motet_semaphore *s)
-{
-    return s ? permits(atomic_load_relaxed(&s->state_)) : 0;
-}
+unsigned motet_semaphore_value(const motet_semaphore *s) { return s ? permits(atomic_load_relaxed(&s->state_)) : 0; }

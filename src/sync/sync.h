@@ -35,10 +35,7 @@ extern _Thread_local uint64_t motet__self_id __attribute__((tls_model("initial-e
 uint64_t motet__self_id_new(void);
 
 /* A number that no other thread has, had or will have; never 0. (A fiber will have its own.) */
-static inline uint64_t sync_self(void)
-{
-    return likely(motet__self_id) ? motet__self_id : motet__self_id_new();
-}
+static inline uint64_t sync_self(void) { return likely(motet__self_id) ? motet__self_id : motet__self_id_new(); }
 
 /* ---- lock ------------------------------------------------------------------------------------------ */
 
