@@ -50,7 +50,7 @@ typedef struct motet_child_options {
     bool new_session;       /* it leads a session of its own, without a controlling terminal */
     bool new_group;         /* it leads a process group of its own, whose id is its pid */
     bool keep_fds;          /* it keeps descriptors above 2 that aren't close-on-exec. Default: it has none of them */
-    bool die_with_thread;   /* it gets SIGKILL when the thread that started it ends, however it ends. Its own children don't */
+    bool die_with_thread;   /* it gets SIGKILL when the thread that started it ends; its own children don't */
     motet_child_limits limits;
 } motet_child_options;
 

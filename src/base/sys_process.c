@@ -433,9 +433,15 @@ int sys_pidfd_signal(int pidfd, int number)
     return syscall(SYS_pidfd_send_signal, pidfd, number, NULL, 0) < 0 ? -errno : 0;
 }
 
-int sys_pid_signal(pid_t pid, int number) { return kill(pid, number) < 0 ? -errno : 0; }
+int sys_pid_signal(pid_t pid, int number)
+{
+    return kill(pid, number) < 0 ? -errno : 0;
+}
 
-void sys_group_kill(pid_t group) { kill(-group, SIGKILL); }
+void sys_group_kill(pid_t group)
+{
+    kill(-group, SIGKILL);
+}
 
 int sys_pipe(int *ret_read, int *ret_write)
 {

@@ -218,9 +218,15 @@ motet_child *motet_child_free(motet_child *c)
 
 /* ---- what it is, and signals ----------------------------------------------------------------------- */
 
-pid_t motet_child_pid(const motet_child *c) { return c ? c->pid : -EINVAL; }
+pid_t motet_child_pid(const motet_child *c)
+{
+    return c ? c->pid : -EINVAL;
+}
 
-int motet_child_fd(const motet_child *c) { return c ? c->pidfd : -EINVAL; }
+int motet_child_fd(const motet_child *c)
+{
+    return c ? c->pidfd : -EINVAL;
+}
 
 static int pipe_of(const motet_child *c, int number)
 {
@@ -229,11 +235,20 @@ static int pipe_of(const motet_child *c, int number)
     return c->pipes[number] == PIPE_CLOSED ? -EPIPE : c->pipes[number];
 }
 
-int motet_child_stdin(const motet_child *c) { return pipe_of(c, 0); }
+int motet_child_stdin(const motet_child *c)
+{
+    return pipe_of(c, 0);
+}
 
-int motet_child_stdout(const motet_child *c) { return pipe_of(c, 1); }
+int motet_child_stdout(const motet_child *c)
+{
+    return pipe_of(c, 1);
+}
 
-int motet_child_stderr(const motet_child *c) { return pipe_of(c, 2); }
+int motet_child_stderr(const motet_child *c)
+{
+    return pipe_of(c, 2);
+}
 
 int motet_child_close_pipe(motet_child *c, int number)
 {
@@ -272,6 +287,12 @@ int motet_child_signal(motet_child *c, int number)
     return r == -ESRCH ? 0 : r;
 }
 
-int motet_child_terminate(motet_child *c) { return motet_child_signal(c, SIGTERM); }
+int motet_child_terminate(motet_child *c)
+{
+    return motet_child_signal(c, SIGTERM);
+}
 
-int motet_child_kill(motet_child *c) { return motet_child_signal(c, SIGKILL); }
+int motet_child_kill(motet_child *c)
+{
+    return motet_child_signal(c, SIGKILL);
+}
