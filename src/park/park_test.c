@@ -130,7 +130,7 @@ TEST(no_wake_is_lost)
 TEST(wakes_exactly_n_longest_first)
 {
     static struct wait w[MANY];
-    char key[4];
+    char key[4] = {0};
     for (int i = 0; i < MANY; i++) {
         for_messages(&w[i], key, 1);
         begin(&w[i]);
@@ -150,7 +150,7 @@ TEST(wakes_exactly_n_longest_first)
 
 TEST(many_keys_are_claimed_once)
 {
-    char key[KEYS];
+    char key[KEYS] = {0};
     for (int which = 0; which < KEYS; which++) {
         struct wait w;
         for_messages(&w, key, KEYS);
@@ -164,7 +164,7 @@ TEST(many_keys_are_claimed_once)
 
 TEST(one_key_twice)
 {
-    char key[1];
+    char key[1] = {0};
     struct wait w;
     for_messages(&w, key, 2);
     w.node[1].key = key;
@@ -177,7 +177,7 @@ TEST(one_key_twice)
 /* Wakers of several keys, waiters that all stand at each of them and give up at random: as many wakes taken as given, by
  * whatever key, and each once. */
 struct storm {
-    char key[KEYS];
+    char key[KEYS] = {0};
     uint32_t stop, by_key[KEYS], taken[KEYS];
 };
 
@@ -240,7 +240,7 @@ static void count_call(void *arg)
 
 TEST(a_deadline_is_not_early)
 {
-    char key[1];
+    char key[1] = {0};
     for (int i = 0; i < 40; i++) {
         wait_node n = {.key = key};
         park_request r = {.nodes = &n, .nodes_count = 1, .deadline = motet_after(i * 77 * MOTET_US)};
@@ -266,7 +266,7 @@ static void close_pipe(int end[2])
 
 TEST(descriptors)
 {
-    char key[1];
+    char key[1] = {0};
     int a[2], b[2];
     open_pipe(a);
     open_pipe(b);
@@ -319,7 +319,7 @@ static int end_by(struct wait *w, const char *key, int how)
 
 TEST(keys_and_descriptors_together)
 {
-    char key[2];
+    char key[2] = {0};
     struct wait w;
     for (int i = 0; i < 30; i++) {
         CHECK_EQ(end_by(&w, key, 0), 1);
@@ -333,7 +333,7 @@ TEST(keys_and_descriptors_together)
 
 TEST(cancel_ends_the_wait_and_stays)
 {
-    char key[1];
+    char key[1] = {0};
     for (int i = 0; i < 50; i++) {
         struct wait w;
         for_messages(&w, key, 1);
@@ -361,7 +361,7 @@ TEST(cancel_ends_the_wait_and_stays)
 
 TEST(some_waits_are_not_cancelled)
 {
-    char key[1];
+    char key[1] = {0};
     for (int i = 0; i < 2; i++) {
         struct wait w;
         for_messages(&w, key, 1);
@@ -383,7 +383,7 @@ static void *cancel_wait(void *arg)
 /* A wake and a cancel at one time: the waiter has one of them, and a wake that was taken is not lost. */
 TEST(cancel_against_a_wake)
 {
-    char key[1];
+    char key[1] = {0};
     for (int i = 0; i < 200; i++) {
         struct wait w;
         for_messages(&w, key, 1);
@@ -415,7 +415,7 @@ static int signal_until_over(struct wait *w, int signals_max)
 
 TEST(signals)
 {
-    char key[1];
+    char key[1] = {0};
     struct wait w;
     int pipe[2];
     open_pipe(pipe);
