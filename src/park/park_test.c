@@ -177,7 +177,7 @@ TEST(one_key_twice)
 /* Wakers of several keys, waiters that all stand at each of them and give up at random: as many wakes taken as given, by
  * whatever key, and each once. */
 struct storm {
-    char key[KEYS] = {0};
+    char key[KEYS];
     uint32_t stop, by_key[KEYS], taken[KEYS];
 };
 
