@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Threads that race on one queue. The properties: every item is got exactly once, those of one producer in order, and nobody
  * sleeps while there is something for him: a wake that somebody swallowed is a test that never ends. */
+#include "queue/store.h"
 #include "queue/test_help.h"
 #include "queue/waitable.h"
 
@@ -196,6 +197,70 @@ TEST(a_putter_that_leaves_passes_its_wake_on)
     waitable_retract(&leaver, &node);
     CHECK_EQ(result_of(t), 0);
     motet_queue_close(q);
+}
+
+/* One that is being cancelled was counted on for an item. (The gate is set by hand to what such a race leaves: without a bump,
+ * so that the cancel surely wins.) */
+TEST(a_cancelled_getter_passes_its_wake_on)
+{
+    int value = 1;
+    motet_queue *q = queue_of(sizeof value, MOTET_FIFO, 0);
+    queue_transfer transfer = {.item = &value};
+    waitable other = {.ops = &motet__queue_get_waitable, .object = q, .arg = &transfer};
+    wait_node node = {0};
+    motet_thread *t = begin(get_one, q);
+    await_getters(q, 1);
+    CHECK_EQ(waitable_attempt(&other, &node), 0);
+    queue_lock(q);
+    CHECK_EQ(motet_thread_cancel(t), 0);
+    store_push(q, &value, sizeof value);
+    q->getters.woken = 1;
+    guard_unlock(&q->guard);
+    CHECK_EQ(result_of(t), -ECANCELED);
+    CHECK_EQ(q->getters_seq - node.expected, 1);
+    CHECK_EQ(getters_of(q).woken, 1);
+    CHECK_EQ(waitable_attempt(&other, &node), 1);
+    waitable_retract(&other, &node);
+    CHECK_EQ(getters_of(q).waiting | getters_of(q).woken, 0);
+    motet_queue_close(q);
+}
+
+struct late {
+    motet_queue *q;
+    motet_time deadline;
+};
+
+static int get_in_time(void *arg)
+{
+    struct late *l = arg;
+    int value;
+    return motet_queue_get(l->q, &value, l->deadline);
+}
+
+/* Its deadline passes while it waits, and an item comes before it is back: it takes it. */
+TEST(who_times_out_beside_an_item_takes_it)
+{
+    int value = 1, result = -ETIMEDOUT;
+    for (int64_t span = 20 * MOTET_MS; result == -ETIMEDOUT; span *= 2) {
+        struct late l = {.q = queue_of(sizeof value, MOTET_FIFO, 0), .deadline = motet_after(span)};
+        motet_thread *t = begin(get_in_time, &l);
+        bool waits = false;
+        while (!waits && motet_now() < l.deadline) {
+            queue_lock(l.q);
+            waits = l.q->getters.waiting == 1;
+            if (!waits)
+                queue_unlock(l.q);
+        }
+        while (waits && motet_now() <= l.deadline)
+            cpu_relax();
+        if (waits) {
+            store_push(l.q, &value, sizeof value);
+            guard_unlock(&l.q->guard); /* and tell nobody */
+        }
+        result = result_of(t);
+        CHECK(!waits || result == 0);
+        motet_queue_close(l.q);
+    }
 }
 
 /* Arming anew is also leaving: told of an item, found it gone, told of the next. */

@@ -2,6 +2,7 @@
 /* Select, choice by choice: codes, each op at once and after a wait, fairness, and that the others stay as they were. Threads
  * that race are select_race_test.c's. */
 #include "queue/test_help.h"
+#include "select/kinds.h"
 
 #include <motet/executor.h>
 #include <motet/select.h>
@@ -335,6 +336,23 @@ TEST(an_event_ends_the_wait_and_a_pulse_does_too)
     }
     CHECK_EQ(result_of(t), 2);
     end_waiting(&w);
+}
+
+/* Set and cleared between two looks, the first of which is remembered elsewhere than in the node, which park may write to. */
+TEST(a_pulse_between_two_looks_counts)
+{
+    uint32_t began = 0;
+    waitable w = {.ops = &motet__event_waitable, .object = &event, .arg = &began};
+    wait_node node = {0};
+    CHECK_EQ(waitable_attempt(&w, NULL), 0);
+    CHECK_EQ(waitable_attempt(&w, &node), 0);
+    node.expected = 1;
+    CHECK_EQ(waitable_attempt(&w, &node), 0); /* only armed anew */
+    CHECK_EQ(motet_event_set(&event), 0);
+    CHECK_EQ(motet_event_clear(&event), 0);
+    node.expected = 1;
+    CHECK_EQ(waitable_attempt(&w, &node), 1);
+    waitable_retract(&w, &node);
 }
 
 TEST(a_future_ends_the_wait)
