@@ -273,7 +273,7 @@ static void open_standard_fds(void)
 /* Sanitizers make everything slower, and most of all what waits for many threads. */
 static double own_stretch(void)
 {
-#if defined(UNDER_TSAN) || defined(UNDER_ASAN)
+#if defined(TEST_UNDER_TSAN) || defined(TEST_UNDER_ASAN)
     return 4;
 #else
     return 1;

@@ -21,6 +21,19 @@
 #include <stddef.h>
 #include <string.h>
 
+/* For a test that a sanitizer makes impossible; say which and why in its SKIP. */
+#if defined(__SANITIZE_THREAD__)
+#define TEST_UNDER_TSAN 1
+#elif defined(__SANITIZE_ADDRESS__)
+#define TEST_UNDER_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TEST_UNDER_TSAN 1
+#elif __has_feature(address_sanitizer)
+#define TEST_UNDER_ASAN 1
+#endif
+#endif
+
 struct test_options {
     int timeout_s; /* 0: 60 seconds; stretched under sanitizers */
     bool alone;    /* no other test runs beside this one */

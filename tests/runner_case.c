@@ -84,7 +84,7 @@ __attribute__((noreturn)) static void run_script(const struct job *job, const st
     _exit(127);
 }
 
-#ifdef UNDER_TSAN
+#ifdef TEST_UNDER_TSAN
 static void *no_body(void *arg) { return arg; }
 #endif
 
@@ -92,7 +92,7 @@ static void *no_body(void *arg) { return arg; }
  * counted. */
 static void start_sanitizer_thread(void)
 {
-#ifdef UNDER_TSAN
+#ifdef TEST_UNDER_TSAN
     pthread_t thread;
     if (pthread_create(&thread, NULL, no_body, NULL) == 0)
         pthread_join(thread, NULL);

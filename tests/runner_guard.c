@@ -176,7 +176,7 @@ static void print_notes(void)
 static void print_sites(void)
 {
     char program[512];
-    char command[1200];
+    char command[2048];
     ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
     if (record->sites == 0 || length < 0)
         return;
@@ -186,7 +186,7 @@ static void print_sites(void)
         dprintf(report, "    allocated at 0x%lx\n", (unsigned long)record->site[i]);
         at += snprintf(command + at, sizeof command - (size_t)at, " 0x%lx", (unsigned long)record->site[i]);
     }
-    strcat(command, " 2>/dev/null");
+    snprintf(command + at, sizeof command - (size_t)at, " 2>/dev/null");
     FILE *names = popen(command, "r");
     char line[300];
     while (names != NULL && fgets(line, sizeof line, names) != NULL)

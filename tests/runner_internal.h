@@ -20,18 +20,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#if defined(__SANITIZE_THREAD__)
-#define UNDER_TSAN 1
-#elif defined(__SANITIZE_ADDRESS__)
-#define UNDER_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UNDER_TSAN 1
-#elif __has_feature(address_sanitizer)
-#define UNDER_ASAN 1
-#endif
-#endif
-
 enum {
     NOTES_SIZE_MAX = 64 * 1024,
     SITES_MAX = 12,

@@ -100,7 +100,8 @@ int memory_leaked(void)
             blocks++;
             bytes += __atomic_load_n(&slot->size, __ATOMIC_RELAXED);
             if (runner_record->sites < SITES_MAX)
-                runner_record->site[runner_record->sites++] = site_in_file(__atomic_load_n(&slot->site, __ATOMIC_RELAXED));
+                runner_record->site[runner_record->sites++] = site_in_file(
+                    __atomic_load_n(&slot->site, __ATOMIC_RELAXED));
         }
     }
     if (blocks > 0)
