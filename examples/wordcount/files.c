@@ -26,18 +26,16 @@ static const bool in_word[256] = {
     ['_'] = true,
 };
 
-/* Makes room for one more element in an array. */
-static int grow(void *array, size_t n, size_t *room, size_t size)
+/* The array `old` of `n` elements, moved if need be to where one more has room; NULL: no memory, all as it was. */
+static void *grow(void *old, size_t n, size_t *room, size_t size)
 {
     if (n < *room)
-        return 0;
+        return old;
     size_t more = *room ? 2 * *room : 64;
-    void *moved = reallocarray(*(void **)array, more, size);
-    if (!moved)
-        return -ENOMEM;
-    *(void **)array = moved;
-    *room = more;
-    return 0;
+    void *moved = reallocarray(old, more, size);
+    if (moved)
+        *room = more;
+    return moved;
 }
 
 /* ---- finding --------------------------------------------------------------------------------------- */
@@ -51,21 +49,24 @@ struct stack {
 /* Takes over `path`. */
 static int push(struct stack *s, char *path)
 {
-    int code = grow(&s->paths, s->n, &s->room, sizeof *s->paths);
-    if (code)
+    char **paths = grow(s->paths, s->n, &s->room, sizeof *paths);
+    if (!paths) {
         free(path);
-    else
-        s->paths[s->n++] = path;
-    return code;
+        return -ENOMEM;
+    }
+    s->paths = paths;
+    s->paths[s->n++] = path;
+    return 0;
 }
 
 static int add_file(struct files *f, char *path, off_t size)
 {
-    int code = grow(&f->list, f->n, &f->room, sizeof *f->list);
-    if (code) {
+    struct file *list = grow(f->list, f->n, &f->room, sizeof *list);
+    if (!list) {
         free(path);
-        return code;
+        return -ENOMEM;
     }
+    f->list = list;
     f->list[f->n++] = (struct file){.path = path, .size = size};
     f->bytes += size;
     return 0;
@@ -164,10 +165,12 @@ static off_t edge(int fd, off_t at, off_t end)
 
 static int add_piece(struct files *f, struct piece piece)
 {
-    int code = grow(&f->pieces, f->pieces_n, &f->pieces_room, sizeof *f->pieces);
-    if (!code)
-        f->pieces[f->pieces_n++] = piece;
-    return code;
+    struct piece *pieces = grow(f->pieces, f->pieces_n, &f->pieces_room, sizeof *pieces);
+    if (!pieces)
+        return -ENOMEM;
+    f->pieces = pieces;
+    f->pieces[f->pieces_n++] = piece;
+    return 0;
 }
 
 int files_cut(struct files *f)
