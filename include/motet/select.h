@@ -44,21 +44,23 @@ typedef struct {
     int code; /* written by select: 0, or why this choice ended it */
 } motet_choice;
 
-/* motet_select: waits until one of `n` choices can go through, does it, and returns its index; nothing has happened to the
- * others' objects. When several can, it takes one from a random place on, so that none starves. The objects stay the caller's
- * and must live until it returns; one queue, event or descriptor may occur in several choices.
+/* motet_select: waits until one of `n` choices can go through, does it, and returns its index; nothing has
+ * happened to the others' objects. When several can, it takes one from a random place on, so that none
+ * starves. The objects stay the caller's and must live until it returns; one queue, event or descriptor may
+ * occur in several choices.
  *
  * A negative code: nothing went through.
- *   -ETIMEDOUT, -ECANCELED, -EINTR  as for every wait; a choice that can go through at once does so even when the thread was
- *     cancelled.
- *   -EPIPE  none can go through at once, and a queue among them never will: it is shut down (and, for MOTET_GET, empty). Its
- *     .code is -EPIPE; leave that choice out next time.
- *   -ENOMEM  no memory: for the wait itself, or for what one choice would put or get (its .code says so).
- *   -EINVAL  choices is NULL, n is 0 or above MOTET_SELECT_MAX, an unknown op, an object or item that the op needs is NULL, or
- *     a negative descriptor; -EMSGSIZE a message above MOTET_MESSAGE_SIZE_MAX; -EBADF a descriptor that is not open (its .code
- *     says so); -ENOTSUP; -EMFILE, -ENFILE no descriptor left for a wait for descriptors; -EPERM the child of a raw fork.
- * Every .code is 0 afterwards except as said; after -EINVAL, -EMSGSIZE, -ENOTSUP and -EPERM nothing was touched, .code included.
- * (After Go's select and Concurrent ML's choose.) */
+ *  -ETIMEDOUT, -ECANCELED, -EINTR: as for every wait. A choice that can go through at once does so even when the
+ *   thread was cancelled.
+ *  -EPIPE: none can go through at once, and a queue among them never will: it is shut down (and, for MOTET_GET,
+ *   empty). That choice's .code is -EPIPE; leave it out next time.
+ *  -ENOMEM: no memory for the wait itself, or for what one choice would put or get (its .code says so).
+ *  -EINVAL: choices is NULL, n is 0 or above MOTET_SELECT_MAX, an unknown op, an object or item that the op needs is
+ *   NULL, or a negative descriptor. -EMSGSIZE: a message above MOTET_MESSAGE_SIZE_MAX. -ENOTSUP: an op that is not
+ *   in this version. -EPERM: in the child of a raw fork. After these nothing was touched, no .code either.
+ *  -EBADF: a descriptor that is not open (its .code says so); none of the others was tried.
+ *  -EMFILE, -ENFILE: no descriptor left for a wait that has descriptors.
+ * Every .code is 0 afterwards, except as said. (After Go's select and Concurrent ML's choose.) */
 MOTET_API int motet_select(motet_choice *choices, size_t n, motet_time deadline);
 
 #ifdef __cplusplus

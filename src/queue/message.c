@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Queues of whole messages. A message is one block of memory, made before the queue is locked and read after it is unlocked;
- * what goes through the queue is its address. */
+/* Queues of whole messages. A message is one block of memory, made before the queue is locked and read after
+ * it is unlocked; what goes through the queue is its address. */
 #include "queue/message.h"
 
 #include "base/panic.h"

@@ -19,8 +19,9 @@ int motet__message_of_bytes(motet_message **ret, motet_bytes bytes);
 /* Which of two items of the queue goes first, as its compare says: `a` and `b` are what lies in slots. */
 int motet__queue_compare(const motet_queue *q, const void *a, const void *b);
 
-/* Under the guard: 1, the next message, of which there is one, is no larger than *room; or 0, the buffer was enlarged for
- * it without the guard, look again; or -ENOMEM. *room is what the buffer is known to hold, its size to begin with. */
+/* Under the guard: 1, the next message, of which there is one, is no larger than *room; or 0, the buffer was
+ * enlarged for it without the guard, look again; or -ENOMEM. *room is what the buffer is known to hold, its
+ * size to begin with. */
 int motet__queue_fit_buffer(motet_queue *q, motet_buffer *buffer, size_t *room);
 
 /* Replaces what the buffer holds; it is large enough. */

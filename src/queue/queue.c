@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Queues of items: open, put, get, many at once, shutdown, close; and how everything in a queue waits. The rules and why no
- * wake is lost: queue.h. */
+/* Queues of items: open, put, get, many at once, shutdown, close; and how everything in a queue waits. The
+ * rules and why no wake is lost: queue.h. */
 #include "queue/queue.h"
 
 #include "queue/message.h"
@@ -105,8 +105,8 @@ int motet__queue_make_room(motet_queue *q, size_t want)
     return 0;
 }
 
-/* Under the guard, below capacity: slots for up to `want`. 1 there are, or for as many as memory allows; 0 the guard was
- * dropped, look again; -ENOMEM. */
+/* Under the guard, below capacity: slots for up to `want`. 1 there are, or for as many as memory allows; 0
+ * the guard was dropped, look again; -ENOMEM. */
 static int have_slots(motet_queue *q, size_t *want)
 {
     size_t room = q->capacity - q->count, fits = *want < room ? *want : room;
@@ -286,7 +286,8 @@ static int check_options(size_t item_size, const motet_queue_options *opt)
     return opt->shared ? -ENOTSUP : 0;
 }
 
-/* From slot to slot. In a heap the item is followed by its number, and stays aligned as its own size demands. */
+/* From slot to slot. In a heap the item is followed by its number, and stays aligned as its own
+ * size demands. */
 static size_t stride_of(size_t copy_size, motet_queue_order order)
 {
     if (order != MOTET_PRIORITY)

@@ -1,32 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /* A private queue from the inside: its state, who waits on it, and its lock.
  *
- * One guard protects everything; all three orders live in one array of slots (store.c). A queue of messages is a queue of
- * pointers to them.
+ * One guard protects everything; all three orders live in one array of slots (store.c). A queue of messages
+ * is a queue of pointers to them.
  *
  * Waiting. Each side (getters, putters) has a gate:
  *
  *     waiting   registrations: calls that wait, and select's choices
  *     woken     how many of them have been told to look again and have not yet come back to the guard
- *     seq       bumped whenever some are told; a waiter parks on it while it is what it read when it registered
+ *     seq       bumped whenever some are told; a waiter parks while it is what he read when he registered
  *
  * The rule, true whenever the guard is free, and enforced by queue_unlock alone:
  *
  *     woken >= min(what there is for this side, waiting)        (W)     (after shutdown: woken == waiting)
  *
- * `What there is` are the items for getters and the free places for putters. Why no wake is lost: let A be the
- * registrations that are awake or about to be. Then woken <= |A| at all times, once the unparks under way are through:
- *  - a bump by k is followed by unpark(k). Each waiter that it claims is new in A. If it finds fewer than k to claim, all
- *    that were registered are in A: one that was claimed or has timed out is awake; one that has not yet announced itself in
- *    park will find that seq differs.
- *  - whoever comes back, for whatever reason (woken, timed out, cancelled), leaves A, and takes 1 off `woken` if it is not 0.
- *    So `woken` may be too small, which costs a wake too many, but never too large.
- * With W, as many as can go on are on their way. One who comes back and takes nothing (cancelled; a select that took
- * something else) leaves through queue_unlock like everyone, which tells another. One who finds that somebody was quicker
- * registers anew. Nobody else is woken: no herd.
+ * `What there is` are the items for getters and the free places for putters. Why no wake is lost: let A be
+ * the registrations that are awake or about to be. Then woken <= |A| at all times, once the unparks under way
+ * are through:
+ *  - a bump by k is followed by unpark(k). Each waiter that it claims is new in A. If it finds fewer than k
+ *    to claim, all that were registered are in A: one that was claimed or has timed out is awake; one that
+ *    has not yet announced itself in park will find that seq differs.
+ *  - whoever comes back, for whatever reason (woken, timed out, cancelled), leaves A, and takes 1 off `woken`
+ *    if it is not 0. So `woken` may be too small, which costs a wake too many, but never too large.
+ * With W, as many as can go on are on their way. One who comes back and takes nothing (cancelled; a select
+ * that took something else) leaves through queue_unlock like everyone, which tells another. One who finds
+ * that somebody was quicker registers anew. Nobody else is woken: no herd.
  *
- * The end of a queue. Releasing the guard is a call's last access to the queue's memory: what follows (a futex wake, an
- * unpark) only uses addresses. So whoever knows by way of the guard that the call has had its effect may close the queue.
+ * The end of a queue. Releasing the guard is a call's last access to the queue's memory: what follows (a
+ * futex wake, an unpark) only uses addresses. So whoever knows by way of the guard that the call has had its
+ * effect may close the queue.
  *
  * Fork rule: in the child of a raw fork every call fails with -EPERM before it touches the guard. */
 #ifndef MOTET_QUEUE_QUEUE_H
@@ -56,7 +58,7 @@ struct motet_queue {
     motet_queue_order order;
     int (*compare)(const void *, const void *);
 
-    /* What every call needs: one line. Under the guard; `count` and `flags` are also read without it, as hints. */
+    /* What every call needs: one line. Under the guard; `count` and `flags` are also read without it: hints. */
     CACHE_ALIGNED guard guard;
     uint32_t flags;
     gate getters, putters;
@@ -104,16 +106,16 @@ static inline void gate_leave(motet_queue *q, gate *g)
 
 static inline bool queue_is_shut(const motet_queue *q) { return q->flags & QUEUE_SHUT; }
 
-/* Locks the queue for a getter: 0, the guard held and at least one in; or -EPIPE, -ETIMEDOUT, -ECANCELED, -EINTR, the guard
- * free. */
+/* Locks the queue for a getter: 0, the guard held and at least one in; or -EPIPE, -ETIMEDOUT, -ECANCELED,
+ * -EINTR, the guard free. */
 int motet__queue_lock_to_get(motet_queue *q, motet_time deadline);
 
-/* Locks the queue for a putter: 0, the guard held and room for at least one, and for up to `want` if capacity and memory
- * allow; or a code as above or -ENOMEM, the guard free. */
+/* Locks the queue for a putter: 0, the guard held and room for at least one, and for up to `want` if capacity
+ * and memory allow; or a code as above or -ENOMEM, the guard free. */
 int motet__queue_lock_to_put(motet_queue *q, size_t want, motet_time deadline);
 
-/* Under the guard, which it drops and takes again: tries to have slots for `want` more, or as many as the capacity allows.
- * 0: look again; -ENOMEM: no memory, and no free slot. */
+/* Under the guard, which it drops and takes again: tries to have slots for `want` more, or as many as the
+ * capacity allows. 0: look again; -ENOMEM: no memory, and no free slot. */
 int motet__queue_make_room(motet_queue *q, size_t want);
 
 /* Unlocks after something was taken out. */

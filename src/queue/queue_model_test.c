@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Random operations on one thread, each compared with a model too simple to be wrong: a list of items in the order in which
- * they were put, searched for the next one. Seeded; a failure names the seed. */
+/* Random operations on one thread, each compared with a model too simple to be wrong: a list of items in the
+ * order in which they were put, searched for the next one. Seeded; a failure names the seed. */
 #include "queue/test_help.h"
 
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Threads that race on one queue. The properties: every item is got exactly once, those of one producer in order, and nobody
- * sleeps while there is something for him: a wake that somebody swallowed is a test that never ends. */
+/* Threads that race on one queue. The properties: every item is got exactly once, those of one producer in
+ * order, and nobody sleeps while there is something for him: a wake that somebody swallowed is a test that
+ * never ends. */
 #include "queue/store.h"
 #include "queue/test_help.h"
 #include "queue/waitable.h"
@@ -156,7 +157,8 @@ static int put_one(void *q)
     return motet_queue_put(q, &value, MOTET_FOREVER);
 }
 
-/* One who waits is told of an item that somebody else takes; the next item counts on him too, and he goes without it. */
+/* One who waits is told of an item that somebody else takes; the next item counts on him too, and he goes
+ * without it. */
 TEST(a_getter_that_leaves_passes_its_wake_on)
 {
     int value = 1;
@@ -199,8 +201,8 @@ TEST(a_putter_that_leaves_passes_its_wake_on)
     motet_queue_close(q);
 }
 
-/* One that is being cancelled was counted on for an item. (The gate is set by hand to what such a race leaves: without a bump,
- * so that the cancel surely wins.) */
+/* One that is being cancelled was counted on for an item. (The gate is set by hand to what such a race
+ * leaves: without a bump, so that the cancel surely wins.) */
 TEST(a_cancelled_getter_passes_its_wake_on)
 {
     int value = 1;

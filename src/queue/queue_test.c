@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Queues of items, call by call: codes, orders, capacity, counting, shutdown, close. Every sequence of operations at random is
- * queue_model_test.c's, threads that race are queue_race_test.c's, messages message_test.c's. */
+/* Queues of items, call by call: codes, orders, capacity, counting, shutdown, close. Every sequence of
+ * operations at random is queue_model_test.c's, threads that race are queue_race_test.c's, messages
+ * message_test.c's. */
 #include "queue/test_help.h"
 
 #include <pthread.h>

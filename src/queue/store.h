@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The slots of a queue: one array for all three orders. Everything here is called under the queue's guard, but for alloc.
+/* The slots of a queue: one array for all three orders. Everything here is called under the queue's guard,
+ * but for alloc.
  *
  *     FIFO      a ring: the oldest at `head`, the newest `count - 1` further, both masked
  *     LIFO      a stack: slots 0 .. count - 1, the newest last
- *     PRIORITY  a binary heap in slots 0 .. count - 1, the next one in slot 0; each slot ends with the number of its put,
- *               which decides among equals
+ *     PRIORITY  a binary heap in slots 0 .. count - 1, the next one in slot 0; each slot ends with the number of its
+ *               put, which decides among equals
  *
  * count <= mask + 1. Of an item, `copy_size` bytes lie at the slot's begin. */
 #ifndef MOTET_QUEUE_STORE_H
@@ -23,7 +24,8 @@ size_t motet__store_first_slots(const motet_queue *q);
 /* Moves everything to a larger array. Returns what is to be freed, maybe NULL. */
 unsigned char *motet__store_grow(motet_queue *q, unsigned char *slots, size_t mask);
 
-/* With QUEUE_SPARE: goes back to the smaller array once that has become roomy. Returns what is to be freed, maybe NULL. */
+/* With QUEUE_SPARE: goes back to the smaller array once that has become roomy. Returns what is to be freed,
+ * maybe NULL. */
 unsigned char *motet__store_shrink(motet_queue *q);
 
 void motet__heap_push(motet_queue *q, const void *item);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tests of queues and of select share: threads in one line, a small random number, and waiting until somebody waits. */
+/* What the tests of queues and of select share: threads in one line, a small random number, and waiting until
+ * somebody waits. */
 #ifndef MOTET_QUEUE_TEST_HELP_H
 #define MOTET_QUEUE_TEST_HELP_H
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A queue as something to wait for. An armed node is a registration at a gate like that of a call that waits, and the proof in
- * queue.h is about registrations: arming anew is coming back and registering again, retracting is leaving. */
+/* A queue as something to wait for. An armed node is a registration at a gate like that of a call that waits,
+ * and the proof in queue.h is about registrations: arming anew is coming back and registering again,
+ * retracting is leaving. */
 #include "queue/waitable.h"
 
 #include "queue/store.h"
@@ -27,7 +28,8 @@ static void retract(motet_queue *q, gate *g)
 
 /* ---- get ------------------------------------------------------------------------------------------- */
 
-/* Under the guard: 1 the next one can be had; 0; -EPIPE, -ENOMEM. A buffer that is too small is enlarged without the guard. */
+/* Under the guard: 1 the next one can be had; 0; -EPIPE, -ENOMEM. A buffer that is too small is enlarged
+ * without the guard. */
 static int ready_to_get(motet_queue *q, queue_transfer *t)
 {
     size_t room = q->item_size ? 0 : motet_buffer_size(t->buffer);

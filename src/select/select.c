@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* One wait over several things, of which exactly one goes through.
  *
- * A selection has a *thing* (park/waitable.h) with a node for each choice that is not a descriptor, and a pollfd for each that
- * is. It goes:
+ * A selection has a *thing* (park/waitable.h) with a node for each choice that is not a descriptor, and a
+ * pollfd for each that is. It goes:
  *
- *   1. look at all once, without arming anything, from a random place on: whatever can go through does, and that is all;
- *   2. the same again, arming each that can't;
- *   3. park on all nodes and descriptors; then look again, first at the one that was woken, arming anew; and so on.
+ *   1. look at all once, without arming anything, from a random place on: whatever can go through does, and
+ *   that is all; 2. the same again, arming each that can't; 3. park on all nodes and descriptors; then look
+ *   again, first at the one that was woken, arming anew; and so on.
  *
- * Only one attempt ever returns 1, and it is the last: that is what `exactly one` rests on. At the end every armed node is
- * retracted, by which a thing whose wake was not used passes it on. */
+ * Only one attempt ever returns 1, and it is the last: that is what `exactly one` rests on. At the end every
+ * armed node is retracted, by which a thing whose wake was not used passes it on. */
 #include "base/panic.h"
 #include "select/kinds.h"
 
@@ -149,8 +149,8 @@ static int attempt(selection *s, size_t i, bool arm)
     return waitable_attempt(&p->thing, arm ? &s->nodes[p->place] : NULL);
 }
 
-/* Attempts all, from `first` on, until one goes through: its index; the first failure, if none can; NOTHING, and then all are
- * armed if asked. */
+/* Attempts all, from `first` on, until one goes through: its index; the first failure, if none can; NOTHING,
+ * and then all are armed if asked. */
 static int look(selection *s, size_t first, bool arm)
 {
     int result = NOTHING;

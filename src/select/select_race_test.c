@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Selects and plain calls that race on the same queues. Every item is got exactly once; a select that was told of one queue and
- * took from another leaves nobody asleep beside an item. */
+/* Selects and plain calls that race on the same queues. Every item is got exactly once; a select that was
+ * told of one queue and took from another leaves nobody asleep beside an item. */
 #include "queue/test_help.h"
 
 #include <motet/select.h>
@@ -53,7 +53,8 @@ static int produce(void *arg)
     return 0;
 }
 
-/* Gets from those queues that are not over; the first consumers from one queue each, by its name or by select. */
+/* Gets from those queues that are not over; the first consumers from one queue each, by its name or by
+ * select. */
 static int consume(void *arg)
 {
     race *r = arg;

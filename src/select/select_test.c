@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Select, choice by choice: codes, each op at once and after a wait, fairness, and that the others stay as they were. Threads
- * that race are select_race_test.c's. */
+/* Select, choice by choice: codes, each op at once and after a wait, fairness, and that the others stay as
+ * they were. Threads that race are select_race_test.c's. */
 #include "queue/test_help.h"
 #include "select/kinds.h"
 
@@ -338,7 +338,8 @@ TEST(an_event_ends_the_wait_and_a_pulse_does_too)
     end_waiting(&w);
 }
 
-/* Set and cleared between two looks, the first of which is remembered elsewhere than in the node, which park may write to. */
+/* Set and cleared between two looks, the first of which is remembered elsewhere than in the node, which park
+ * may write to. */
 TEST(a_pulse_between_two_looks_counts)
 {
     uint32_t began = 0;
