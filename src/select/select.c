@@ -2,11 +2,12 @@
 /* One wait over several things, of which exactly one goes through.
  *
  * A selection has a *thing* (park/waitable.h) with a node for each choice that is not a descriptor, and a
- * pollfd for each that is. It goes:
+ * pollfd for each that is.
  *
- *   1. look at all once, without arming anything, from a random place on: whatever can go through does, and
- *   that is all; 2. the same again, arming each that can't; 3. park on all nodes and descriptors; then look
- *   again, first at the one that was woken, arming anew; and so on.
+ *   1. It looks at all once, without arming anything, from a random place on: whatever can go through does, and that
+ *      is all.
+ *   2. The same again, arming each that can't.
+ *   3. It parks on all nodes and descriptors, then looks again, first at the one that was woken, arming anew; and so on.
  *
  * Only one attempt ever returns 1, and it is the last: that is what `exactly one` rests on. At the end every
  * armed node is retracted, by which a thing whose wake was not used passes it on. */
