@@ -58,9 +58,11 @@ struct motet_queue {
     motet_queue_order order;
     int (*compare)(const void *, const void *);
 
-    /* What every call needs: one line. Under the guard; `count` and `flags` are also read without it: hints. */
+    /* A line of its own: those who wait for it read it all the time, while its holder writes below. */
     CACHE_ALIGNED guard guard;
-    uint32_t flags;
+
+    /* What every call needs: one line. Under the guard; `count` and `flags` are also read without it: hints. */
+    CACHE_ALIGNED uint32_t flags;
     gate getters, putters;
     unsigned char *slots;
     size_t mask;      /* the number of slots, a power of two, less 1 */
