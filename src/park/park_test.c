@@ -148,6 +148,19 @@ TEST(wakes_exactly_n_longest_first)
         CHECK_EQ(end(&w[i]), 0);
 }
 
+/* More keys than the table has queues: some share one. */
+TEST(keys_are_told_apart)
+{
+    static const char keys[8192];
+    struct wait w;
+    for_messages(&w, keys, 1);
+    begin(&w);
+    for (int i = 1; i < 8192; i++)
+        CHECK_EQ(motet__unpark(&keys[i], UNPARK_ALL), 0);
+    CHECK_EQ(motet__unpark(keys, UNPARK_ALL), 1);
+    CHECK_EQ(end(&w), 0);
+}
+
 TEST(many_keys_are_claimed_once)
 {
     char key[KEYS] = {0};

@@ -77,43 +77,71 @@ TEST(a_wait_can_be_ended)
 /* ---- no set is missed ------------------------------------------------------------------------------ */
 
 struct mail {
-    motet_event arrived, taken;
-    uint32_t there; /* what the event speaks of; deliberately relaxed */
-    int letter;     /* published by it */
+    motet_event arrived;
+    uint32_t there;       /* what the event speaks of; relaxed, since the event must publish it */
+    uint32_t round, done; /* how far the one and the other are */
 };
 
-enum { LETTERS = 5000 };
+enum { LETTERS = 20000 };
 
 static int deliver(void *arg)
 {
     struct mail *m = arg;
-    for (int i = 1; i <= LETTERS; i++) {
-        m->letter = i;
-        atomic_store_relaxed(&m->there, 1);
+    for (uint32_t i = 1; i <= LETTERS; i++) {
+        UNTIL(SEEN(&m->round) == i);
+        atomic_store_relaxed(&m->there, i);
         motet_event_set(&m->arrived);
-        CHECK_EQ(motet_event_wait(&m->taken, MOTET_FOREVER), 0);
-        motet_event_clear(&m->taken);
+        atomic_store_release(&m->done, i);
     }
     return 0;
 }
 
-/* "write; set" against "clear; read; wait": the event is set all along, and one of the two must see the other. */
+/* "write; set" against "clear; read": the event is set all along, and one of the two must see the other. */
 TEST(set_against_clear)
 {
     struct mail m = {0};
-    uint32_t seed = 1;
     motet_thread *t = start(deliver, &m);
-    for (int i = 1; i <= LETTERS; i++) {
-        for (;;) {
-            motet_event_clear(&m.arrived);
-            if (atomic_load_relaxed(&m.there))
-                break;
-            motet_event_wait(&m.arrived, i % 2 ? MOTET_FOREVER : random_deadline(&seed));
-        }
-        CHECK_EQ(m.letter, i);
-        atomic_store_relaxed(&m.there, 0);
-        motet_event_set(&m.arrived); /* so that the next set finds it set */
-        motet_event_set(&m.taken);
+    for (uint32_t i = 1; i <= LETTERS; i++) {
+        motet_event_set(&m.arrived);
+        atomic_store_release(&m.round, i);
+        for (uint32_t n = 0; n < i % 64; n++)
+            cpu_relax();
+        motet_event_clear(&m.arrived);
+        bool there = atomic_load_relaxed(&m.there) == i;
+        UNTIL(SEEN(&m.done) == i);
+        CHECK(there || motet_event_is_set(&m.arrived));
+    }
+    CHECK_EQ(finish(t), 0);
+}
+
+/* What was written before the set is there after the wait. */
+struct letters {
+    motet_event arrived, taken;
+    int letter;
+};
+
+static int write_letters(void *arg)
+{
+    struct letters *l = arg;
+    for (int i = 1; i <= 2000; i++) {
+        l->letter = i;
+        motet_event_set(&l->arrived);
+        CHECK_EQ(motet_event_wait(&l->taken, MOTET_FOREVER), 0);
+        motet_event_clear(&l->taken);
+    }
+    return 0;
+}
+
+TEST(set_publishes)
+{
+    struct letters l = {0};
+    uint32_t seed = 1;
+    motet_thread *t = start(write_letters, &l);
+    for (int i = 1; i <= 2000; i++) {
+        while (motet_event_wait(&l.arrived, i % 2 ? MOTET_FOREVER : random_deadline(&seed)) != 0) {}
+        motet_event_clear(&l.arrived);
+        CHECK_EQ(l.letter, i);
+        motet_event_set(&l.taken);
     }
     CHECK_EQ(finish(t), 0);
 }
