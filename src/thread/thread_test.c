@@ -449,6 +449,32 @@ TEST(freed_ones_go_on)
     gate_await(&gates[1], MANY);
 }
 
+static size_t mapped_bytes(void)
+{
+    size_t pages = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    CHECK(f && fscanf(f, "%zu", &pages) == 1);
+    fclose(f);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* The stack of one that nobody joins goes back to the system as well, but for the last one's. */
+TEST(stacks_of_freed_ones_are_given_back)
+{
+    enum { THREADS = 100 };
+    const motet_thread_options large = {.stack_size = 64 << 20}; /* more than the C library keeps for later */
+    size_t before = mapped_bytes();
+    for (int i = 0; i < THREADS; i++) {
+        motet_thread *t;
+        CHECK_EQ(motet_thread_start(&t, nothing, NULL, &large), 0);
+        motet_thread_free(t);
+        while (motet_thread_enumerate(NULL, 0) > 1)
+            motet_yield();
+    }
+    while (mapped_bytes() > before + THREADS / 4 * large.stack_size)
+        motet_yield();
+}
+
 static int free_itself(void *gate)
 {
     gate_await(gate, 1); /* the starter is done with it */
