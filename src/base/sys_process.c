@@ -84,17 +84,19 @@ CHILD_SIDE static void child_reset_signals(const struct launch *l)
     child_call(SYS_rt_sigaction, SIGXFSZ, &dfl, NULL, sizeof dfl.mask);
 }
 
-/* The source of descriptor `target`: never one of 0, 1, 2 that another target overwrites. */
+/* The source of descriptor `target`: never one of 0, 1, 2 that another target overwrites or names. */
 CHILD_SIDE static long child_source(int target, int source)
 {
     if (source == SPAWN_NULL) {
-        source = (int)child_call(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC);
-        if (source < 0)
-            return source;
+        long fd = child_call(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC);
+        if (fd < 0 || fd > 2)
+            return fd;
+        long high = child_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 3);
+        child_call(SYS_close, fd);
+        return high;
     }
     if (source > 2 || source == target)
         return source;
-    /* The one that it was copied from, if it came from here, is close-on-exec. */
     return child_call(SYS_fcntl, source, F_DUPFD_CLOEXEC, 3);
 }
 
@@ -433,15 +435,9 @@ int sys_pidfd_signal(int pidfd, int number)
     return syscall(SYS_pidfd_send_signal, pidfd, number, NULL, 0) < 0 ? -errno : 0;
 }
 
-int sys_pid_signal(pid_t pid, int number)
-{
-    return kill(pid, number) < 0 ? -errno : 0;
-}
+int sys_pid_signal(pid_t pid, int number) { return kill(pid, number) < 0 ? -errno : 0; }
 
-void sys_group_kill(pid_t group)
-{
-    kill(-group, SIGKILL);
-}
+void sys_group_kill(pid_t group) { kill(-group, SIGKILL); }
 
 int sys_pipe(int *ret_read, int *ret_write)
 {
