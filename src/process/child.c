@@ -177,8 +177,10 @@ void motet__child_close_pipe(motet_child *c, int number)
 {
     if (c->pipes[number] < 0)
         return;
-    sys_close(c->pipes[number]);
-    c->pipes[number] = PIPE_CLOSED;
+    int fd = c->pipes[number];
+    /* Relaxed: who reads it meanwhile gets either, as if a moment earlier or later. */
+    atomic_store_relaxed(&c->pipes[number], PIPE_CLOSED);
+    sys_close(fd);
 }
 
 /* All but the pidfd. */
@@ -218,41 +220,27 @@ motet_child *motet_child_free(motet_child *c)
 
 /* ---- what it is, and signals ----------------------------------------------------------------------- */
 
-pid_t motet_child_pid(const motet_child *c)
-{
-    return c ? c->pid : -EINVAL;
-}
+pid_t motet_child_pid(const motet_child *c) { return c ? c->pid : -EINVAL; }
 
-int motet_child_fd(const motet_child *c)
-{
-    return c ? c->pidfd : -EINVAL;
-}
+int motet_child_fd(const motet_child *c) { return c ? c->pidfd : -EINVAL; }
 
 static int pipe_of(const motet_child *c, int number)
 {
-    if (!c || c->pipes[number] == PIPE_NONE)
+    if (!c || !child_has_pipe(c, number))
         return -EINVAL;
-    return c->pipes[number] == PIPE_CLOSED ? -EPIPE : c->pipes[number];
+    int fd = atomic_load_relaxed(&c->pipes[number]); /* relaxed: a moment's truth */
+    return fd == PIPE_CLOSED ? -EPIPE : fd;
 }
 
-int motet_child_stdin(const motet_child *c)
-{
-    return pipe_of(c, 0);
-}
+int motet_child_stdin(const motet_child *c) { return pipe_of(c, 0); }
 
-int motet_child_stdout(const motet_child *c)
-{
-    return pipe_of(c, 1);
-}
+int motet_child_stdout(const motet_child *c) { return pipe_of(c, 1); }
 
-int motet_child_stderr(const motet_child *c)
-{
-    return pipe_of(c, 2);
-}
+int motet_child_stderr(const motet_child *c) { return pipe_of(c, 2); }
 
 int motet_child_close_pipe(motet_child *c, int number)
 {
-    if (!c || number < 0 || number > 2 || c->pipes[number] == PIPE_NONE)
+    if (!c || number < 0 || number > 2 || !child_has_pipe(c, number))
         return -EINVAL;
     if (!motet__park_allowed())
         return -EPERM;
@@ -287,12 +275,6 @@ int motet_child_signal(motet_child *c, int number)
     return r == -ESRCH ? 0 : r;
 }
 
-int motet_child_terminate(motet_child *c)
-{
-    return motet_child_signal(c, SIGTERM);
-}
+int motet_child_terminate(motet_child *c) { return motet_child_signal(c, SIGTERM); }
 
-int motet_child_kill(motet_child *c)
-{
-    return motet_child_signal(c, SIGKILL);
-}
+int motet_child_kill(motet_child *c) { return motet_child_signal(c, SIGKILL); }

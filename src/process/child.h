@@ -25,7 +25,7 @@ struct motet_child {
     bool lost;      /* OVER: somebody else reaped it, and has the code */
     pid_t pid;
     int pidfd;
-    int pipes[3];     /* this side's end of each, or a PIPE_ constant; who communicates owns them */
+    int pipes[3]; /* this side's end of each, or a PIPE_ constant; who talks changes them, others read them relaxed */
     uint32_t talking; /* 1: a thread communicates */
     /* What communicate keeps from a call that failed to the next; owned by who talks. */
     motet_buffer *got[3]; /* 1 and 2: read and not yet given */
@@ -43,6 +43,13 @@ int motet__child_wait(motet_child *c, int *ret_code, motet_time deadline, unsign
 
 /* As motet_child_signal, but -ESRCH when the child was reaped. */
 int motet__child_signal(motet_child *c, int number);
+
+/* Whether there was ever one. Any thread. */
+static inline bool child_has_pipe(const motet_child *c, int number)
+{
+    /* Relaxed: it never becomes PIPE_NONE, nor anything else after PIPE_NONE. */
+    return atomic_load_relaxed(&c->pipes[number]) != PIPE_NONE;
+}
 
 void motet__child_close_pipe(motet_child *c, int number);
 

@@ -199,8 +199,7 @@ int motet_child_communicate(motet_child *c, motet_bytes input, motet_buffer *out
 {
     if (!c || (!input.data && input.size) || (out && out == err))
         return -EINVAL;
-    if ((input.size && c->pipes[0] == PIPE_NONE) || (out && c->pipes[1] == PIPE_NONE) ||
-        (err && c->pipes[2] == PIPE_NONE))
+    if ((input.size && !child_has_pipe(c, 0)) || (out && !child_has_pipe(c, 1)) || (err && !child_has_pipe(c, 2)))
         return -EINVAL;
     if (!motet__park_allowed())
         return -EPERM;
