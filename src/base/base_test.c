@@ -193,7 +193,8 @@ TEST(room_and_move)
     motet_buffer *a = motet_buffer_new(), *b = motet_buffer_new();
     char *room = motet__buffer_room(a, 3);
     CHECK(room != NULL);
-    memcpy(room, "ab", 2);
+    room[0] = 'a';
+    room[1] = 'b';
     motet__buffer_added(a, 2);
     CHECK_STR(motet_buffer_data(a), "ab");
     const char *data = motet_buffer_data(a);

@@ -26,17 +26,15 @@ int sys_thread_create(size_t stack_size, void *(*run)(void *), void *arg)
 
 void sys_thread_join(pthread_t thread)
 {
-    /* The process's last thread calls exit by itself, when all its own is over: then it may be told to join itself. */
+    /* The process's last thread calls exit by itself, when all its own is over: then it may be told to join
+     * itself. */
     if (pthread_equal(thread, pthread_self()))
         return;
     int e = pthread_join(thread, NULL);
     MOTET_ASSERT(e == 0);
 }
 
-bool sys_thread_is_main(void)
-{
-    return gettid() == getpid();
-}
+bool sys_thread_is_main(void) { return gettid() == getpid(); }
 
 void sys_thread_set_name(const char *name)
 {
@@ -71,17 +69,8 @@ size_t sys_stack_min(void)
     return sys_stack_round(needed > STACK_SIZE_MIN ? (size_t)needed : STACK_SIZE_MIN);
 }
 
-int sys_key_create(sys_key *key, void (*destroy)(void *))
-{
-    return -pthread_key_create(key, destroy);
-}
+int sys_key_create(sys_key *key, void (*destroy)(void *)) { return -pthread_key_create(key, destroy); }
 
-int sys_key_set(sys_key key, void *value)
-{
-    return -pthread_setspecific(key, value);
-}
+int sys_key_set(sys_key key, void *value) { return -pthread_setspecific(key, value); }
 
-int sys_at_exit(void (*run)(void))
-{
-    return atexit(run) == 0 ? 0 : -ENOMEM;
-}
+int sys_at_exit(void (*run)(void)) { return atexit(run) == 0 ? 0 : -ENOMEM; }

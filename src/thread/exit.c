@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* The exit rule: the program's end runs the hooks, then waits for the threads that are not daemons.
  *
- * Threads are waited for by a count, `holding`, that each raises before it exists and lowers as its very last act; so
- * those that another thread starts meanwhile are waited for too.
+ * Threads are waited for by a count, `holding`, that each raises before it exists and lowers as its very last
+ * act; so those that another thread starts meanwhile are waited for too.
  *
- * An OS thread must be joined once, to give its stack back. Whoever joins or frees its object does that (thread.c), or else
- * the program's end. One whose object is gone when it ends hands itself over here: `leftover` keeps one such thread, and the next that comes
- * takes its place and joins it, which takes microseconds, since a thread hands itself over when it has nothing left to do.
- * So at most one is left at any time, without any memory, and the program's end joins that one. Nobody waits in a
- * circle: each joins only one that came before it.
+ * An OS thread must be joined once, to give its stack back. Whoever joins or frees its object does that
+ * (thread.c), or else the program's end. One whose object is gone when it ends hands itself over here:
+ * `leftover` keeps one such thread, and the next that comes takes its place and joins it, which takes
+ * microseconds, since a thread hands itself over when it has nothing left to do. So at most one is left at
+ * any time, without any memory, and the program's end joins that one. Nobody waits in a circle: each joins
+ * only one that came before it.
  *
- * Fork rule: in the child of a raw fork nothing here does anything, since all whom it would wait for are gone. */
+ * Fork rule: in the child of a raw fork nothing here does anything, since all whom it would wait for are
+ * gone. */
 #include "thread/thread.h"
 
 #include "base/guard.h"

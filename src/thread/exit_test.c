@@ -1,21 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* The exit rule. Each test ends by calling exit itself, with threads running; what must have happened by then is checked at
- * the very end, after the library's own handler. */
+/* The exit rule. Each test ends by calling exit itself, with threads running; what must have happened by then
+ * is checked at the very end, after the library's own handler. */
 #include "runner.h"
 
-#include "thread/gate.h"
+#include "thread/test_help.h"
 #include "thread/thread.h"
 
 #include <stdlib.h>
 
 static uint32_t gate, done;
-
-static motet_thread *start(motet_fn *fn, void *arg)
-{
-    motet_thread *t = NULL;
-    CHECK_EQ(motet_thread_start(&t, fn, arg, NULL), 0);
-    return t;
-}
 
 /* Registered after the first start, it runs when the end has begun, and before threads are waited for. */
 static void open_at_exit(void)

@@ -5,20 +5,21 @@
  *
  *     RUNNING --(by the thread itself, once)--> ENDED
  *
- * RUNNING has one reference that belongs to the thread, and a place in the list of living ones; both go with it. A thread
- * ends in a late round of the destructors of its thread-local values (END_ROUND), when nothing of the user's is left to
- * run on it, in this order:
- *   1. nobody can reach it to cancel it (`self` is NULL, under its guard), nor enumerate it: it leaves the list of the
- *      living for that of the ended
+ * RUNNING has one reference that belongs to the thread, and a place in the list of living ones; both go with
+ * it. A thread ends in a late round of the destructors of its thread-local values (END_ROUND), when nothing
+ * of the user's is left to run on it, in this order:
+ *   1. nobody can reach it to cancel it (`self` is NULL, under its guard), nor enumerate it: it leaves the
+ *      list of the living for that of the ended
  *   2. ENDED is published, with the result and all that the thread did; its joiners are woken
- *   3. its reference is given up. The object may go with it: then the thread hands its OS thread over (exit.c)
+ *   3. its reference is given up. The object may go with it: then the thread hands its OS thread over
+ *      (exit.c)
  *   4. the program's end is told (exit.c)
- * The OS thread is joined, once, by whoever takes the object off the list of the ended: a joiner, who frees the last
- * reference, or the program's end. It waits for steps 3 and 4 and the way out of the C library, and for nothing that takes
- * longer.
+ * The OS thread is joined, once, by whoever takes the object off the list of the ended: a joiner, who frees
+ * the last reference, or the program's end. It waits for steps 3 and 4 and the way out of the C library, and
+ * for nothing that takes longer.
  *
- * Main is a static object, so that nothing is left of it; it is in the list from the beginning. Other threads that were
- * not started here get an object when they ask who they are.
+ * Main is a static object, so that nothing is left of it; it is in the list from the beginning. Other threads
+ * that were not started here get an object when they ask who they are.
  *
  * Lock order: an object's guard, then park's; the lists' guard stands alone.
  *
@@ -237,7 +238,8 @@ void motet__thread_leave(void)
         t = tls.current = &main_thread;
     if (!t || atomic_load_relaxed(&t->state) == ENDED)
         return;
-    /* It is in exit(), so nobody can join its OS thread; and it goes on knowing who it is, so its reference stays. */
+    /* It is in exit(), so nobody can join its OS thread; and it goes on knowing who it is, so its reference
+     * stays. */
     publish_end(t, false);
     if (t->holds)
         motet__exit_release();
@@ -245,8 +247,8 @@ void motet__thread_leave(void)
 
 /* ---- main, foreign threads, the calling thread ----------------------------------------------------- */
 
-/* Runs before main, on its thread. (If the library is loaded later by another thread, main is reached when it first
- * asks who it is, or starts a thread.) */
+/* Runs before main, on its thread. (If the library is loaded later by another thread, main is reached when it
+ * first asks who it is, or starts a thread.) */
 __attribute__((constructor)) static void main_begins(void)
 {
     main_thread.refs = 1;
@@ -293,10 +295,7 @@ static motet_thread *adopt(void)
     return t;
 }
 
-motet_thread *motet_thread_current(void)
-{
-    return tls.current ? motet_thread_ref(tls.current) : adopt();
-}
+motet_thread *motet_thread_current(void) { return tls.current ? motet_thread_ref(tls.current) : adopt(); }
 
 /* ---- start ----------------------------------------------------------------------------------------- */
 
@@ -393,20 +392,11 @@ int motet_thread_join(motet_thread *t, int *ret_code, motet_time deadline)
     return 0;
 }
 
-bool motet_thread_alive(const motet_thread *t)
-{
-    return t && atomic_load_acquire(&t->state) == RUNNING;
-}
+bool motet_thread_alive(const motet_thread *t) { return t && atomic_load_acquire(&t->state) == RUNNING; }
 
-const char *motet_thread_name(const motet_thread *t)
-{
-    return t ? t->name : NULL;
-}
+const char *motet_thread_name(const motet_thread *t) { return t ? t->name : NULL; }
 
-uint64_t motet_thread_id(const motet_thread *t)
-{
-    return t ? t->id : 0;
-}
+uint64_t motet_thread_id(const motet_thread *t) { return t ? t->id : 0; }
 
 int motet_thread_cancel(motet_thread *t)
 {

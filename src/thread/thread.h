@@ -8,25 +8,27 @@
 
 #include <motet/thread.h>
 
-/* Called once, when the program's end begins (exit, or return from main), before threads are waited for: by the thread
- * that calls exit, the hook added last first. There a pool is told to finish. The hook is on no list any more when it
- * runs, and `run` may free it. It runs shielded, so its waits do not end with -ECANCELED. */
+/* Called once, when the program's end begins (exit, or return from main), before threads are waited for: by
+ * the thread that calls exit, the hook added last first. There a pool is told to finish. The hook is on no
+ * list any more when it runs, and `run` may free it. It runs shielded, so its waits do not end with
+ * -ECANCELED. */
 typedef struct exit_hook {
     list_link link; /* guarded by exit.c; zero-initialised */
     void (*run)(struct exit_hook *hook);
 } exit_hook;
 
-/* motet__exit_hook_add: `hook` is the library's until it has run or is removed. 0; -ENOMEM; -EPERM in the child of a raw
- * fork. */
+/* motet__exit_hook_add: `hook` is the library's until it has run or is removed. 0; -ENOMEM; -EPERM in the
+ * child of a raw fork. */
 int motet__exit_hook_add(exit_hook *hook);
 
-/* motet__exit_hook_remove: it will not run any more; when it is just running on another thread, waits until it has. Fine
- * also when it was never added, or from within `run`. */
+/* motet__exit_hook_remove: it will not run any more; when it is just running on another thread, waits until
+ * it has. Fine also when it was never added, or from within `run`. */
 void motet__exit_hook_remove(exit_hook *hook);
 
 /* ---- thread.c and exit.c --------------------------------------------------------------------------- */
 
-/* From the first time on, the program's end keeps the exit rule. 0; -ENOMEM; -EPERM in the child of a raw fork. */
+/* From the first time on, the program's end keeps the exit rule. 0; -ENOMEM; -EPERM in the child of a raw
+ * fork. */
 int motet__exit_prepare(void);
 
 /* One more, one less thread that the program's end waits for. The latter is the last thing a thread does. */

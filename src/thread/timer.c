@@ -6,21 +6,23 @@
  *     PENDING --> BEGUN          a worker took it out of the heap, and runs it or has run it
  *             --> CANCELLED      it will never run
  *
- * The heap has a reference of its own to each timer in it; it becomes that of the worker that takes the timer out. A timer
- * at MOTET_FOREVER is in no heap: it only waits to be cancelled or freed.
+ * The heap has a reference of its own to each timer in it; it becomes that of the worker that takes the timer
+ * out. A timer at MOTET_FOREVER is in no heap: it only waits to be cancelled or freed.
  *
- * Workers are leader and followers (Schmidt and others, 2000). The leader sleeps until the first timer is due, takes it
- * out, gives up the lead and runs it. Then it leads again, unless another does; then it stays as the one spare, or ends.
- * All of them end when the heap is empty. The invariant, whenever the guard is free:
+ * Workers are leader and followers (Schmidt and others, 2000). The leader sleeps until the first timer is
+ * due, takes it out, gives up the lead and runs it. Then it leads again, unless another does; then it stays
+ * as the one spare, or ends. All of them end when the heap is empty. The invariant, whenever the guard is
+ * free:
  *
  *     a timer is in the heap  =>  somebody leads, or is coming (started or called, and not yet at the guard),
  *                                 or every worker runs a function and one more can't be had
  *
- * Workers are ordinary threads that are not daemons, so that the exit rule waits for them, and so for pending timers. They
- * are started with the guard held, which is longer than a guard is held elsewhere, and rare: so nobody relies on a worker
- * that then can't be had.
+ * Workers are ordinary threads that are not daemons, so that the exit rule waits for them, and so for pending
+ * timers. They are started with the guard held, which is longer than a guard is held elsewhere, and rare: so
+ * nobody relies on a worker that then can't be had.
  *
- * Lock order: the guard here, then those of thread.c and park. Fork rule: the child of a raw fork does not take it. */
+ * Lock order: the guard here, then those of thread.c and park. Fork rule: the child of a raw fork does not
+ * take it. */
 #include "thread/thread.h"
 
 #include "base/guard.h"
@@ -72,8 +74,8 @@ static void call_spare(void)
 
 static int work(void *arg);
 
-/* The heap has a timer, and nobody may be leading: sees to it that somebody comes. 0, also when as many as may be are
- * running functions; -EAGAIN, -ENOMEM: a thread can't be had. */
+/* The heap has a timer, and nobody may be leading: sees to it that somebody comes. 0, also when as many as
+ * may be are running functions; -EAGAIN, -ENOMEM: a thread can't be had. */
 static int call_worker(void)
 {
     static const motet_thread_options options = {.name = "Timer"};

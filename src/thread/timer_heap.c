@@ -26,8 +26,8 @@ static timer_node *meld(timer_node *a, timer_node *b)
     return a;
 }
 
-/* One root of all siblings from `n` on: pairs from left to right, then the pairs from right to left, which is where the
- * amortised bound comes from. */
+/* One root of all siblings from `n` on: pairs from left to right, then the pairs from right to left, which is
+ * where the amortised bound comes from. */
 static timer_node *meld_siblings(timer_node *n)
 {
     timer_node *pairs = NULL, *root = NULL;

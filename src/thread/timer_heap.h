@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Moments in order: the earliest is found at once, any one is taken out cheaply, and nothing allocates.
  *
- * A pairing heap (Fredman, Sedgewick, Sleator, Tarjan, 1986): adding costs a comparison, removing O(log n) amortised. Of
- * equal moments the one added first comes first. One thread at a time. */
+ * A pairing heap (Fredman, Sedgewick, Sleator, Tarjan, 1986): adding costs a comparison, removing O(log n)
+ * amortised. Of equal moments the one added first comes first. One thread at a time. */
 #ifndef MOTET_THREAD_TIMER_HEAP_H
 #define MOTET_THREAD_TIMER_HEAP_H
 

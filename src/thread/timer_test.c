@@ -2,7 +2,7 @@
 /* Timers. That the threads are gone once no timer is left, and every timer's memory, is the runner's check. */
 #include "runner.h"
 
-#include "thread/gate.h"
+#include "thread/test_help.h"
 
 #include <motet/thread.h>
 
@@ -11,7 +11,7 @@
 
 static uint32_t ran; /* counted by all functions here */
 
-static motet_timer *start(motet_time when, motet_fn *fn, void *arg)
+static motet_timer *start_timer(motet_time when, motet_fn *fn, void *arg)
 {
     motet_timer *t = NULL;
     CHECK_EQ(motet_timer_start(&t, when, fn, arg), 0);
@@ -30,10 +30,7 @@ static int count_after(void *moment)
     return count(NULL);
 }
 
-static motet_time later(void)
-{
-    return motet_after(3600 * MOTET_S);
-}
+static motet_time later(void) { return motet_after(3600 * MOTET_S); }
 
 static int never(void *arg)
 {
@@ -49,13 +46,13 @@ TEST(runs_once_and_not_before_its_time)
     enum { N = sizeof whens / sizeof whens[0] };
     motet_timer *t[N];
     for (int i = 0; i < N; i++)
-        t[i] = start(whens[i], count_after, &whens[i]);
+        t[i] = start_timer(whens[i], count_after, &whens[i]);
     gate_await(&ran, N);
     for (int i = 0; i < N; i++) {
         CHECK_EQ(motet_timer_cancel(t[i]), -EAGAIN);
         CHECK_PTR(motet_timer_free(t[i]), NULL);
     }
-    motet_timer_free(start(motet_now(), count, NULL));
+    motet_timer_free(start_timer(motet_now(), count, NULL));
     gate_await(&ran, N + 1);
     CHECK_EQ(ran, N + 1);
 }
@@ -63,11 +60,11 @@ TEST(runs_once_and_not_before_its_time)
 TEST(far_ones_do_not_hinder_near_ones)
 {
     /* Centuries away, and as far as can be. */
-    motet_timer *far[] = {start(INT64_MAX - 1, never, NULL), start(MOTET_FOREVER, never, NULL), start(later(), never, NULL),
-                          start(INT64_MAX / 2, never, NULL)};
+    motet_timer *far[] = {start_timer(INT64_MAX - 1, never, NULL), start_timer(MOTET_FOREVER, never, NULL),
+                          start_timer(later(), never, NULL), start_timer(INT64_MAX / 2, never, NULL)};
     /* The leader sleeps until the far one; an earlier one has it look again. */
     for (uint32_t i = 1; i <= 20; i++) {
-        motet_timer_free(start(motet_after(i % 2 * MOTET_MS), count, NULL));
+        motet_timer_free(start_timer(motet_after(i % 2 * MOTET_MS), count, NULL));
         gate_await(&ran, i);
     }
     for (int i = 0; i < 4; i++) {
@@ -78,12 +75,12 @@ TEST(far_ones_do_not_hinder_near_ones)
 
 TEST(one_at_the_end_of_time_needs_no_thread)
 {
-    motet_timer *t = start(MOTET_FOREVER, never, NULL);
+    motet_timer *t = start_timer(MOTET_FOREVER, never, NULL);
     CHECK_EQ(motet_thread_enumerate(NULL, 0), 1);
     CHECK_EQ(motet_timer_cancel(t), 0);
     CHECK_EQ(motet_timer_cancel(t), 0);
     motet_timer_free(t);
-    motet_timer_free(start(MOTET_FOREVER, never, NULL));
+    motet_timer_free(start_timer(MOTET_FOREVER, never, NULL));
 }
 
 /* ---- cancel and free ------------------------------------------------------------------------------- */
@@ -91,7 +88,7 @@ TEST(one_at_the_end_of_time_needs_no_thread)
 TEST(a_cancelled_one_never_runs)
 {
     for (int i = 0; i < 200; i++) {
-        motet_timer *a = start(later(), never, NULL), *b = start(later(), never, NULL);
+        motet_timer *a = start_timer(later(), never, NULL), *b = start_timer(later(), never, NULL);
         CHECK_EQ(motet_timer_cancel(a), 0);
         CHECK_EQ(motet_timer_cancel(a), 0);
         CHECK_EQ(motet_timer_cancel(b), 0);
@@ -102,7 +99,7 @@ TEST(a_cancelled_one_never_runs)
 
 TEST(a_freed_one_still_runs)
 {
-    motet_timer_free(start(motet_after(5 * MOTET_MS), count, NULL));
+    motet_timer_free(start_timer(motet_after(5 * MOTET_MS), count, NULL));
     gate_await(&ran, 1);
 }
 
@@ -114,7 +111,7 @@ static int use_timers(void *arg)
     own = motet_timer_free(own);
     CHECK_EQ(motet_timer_cancel(other), 0);
     other = motet_timer_free(other);
-    motet_timer_free(start(motet_now(), count, NULL));
+    motet_timer_free(start_timer(motet_now(), count, NULL));
     gate_await(&ran, 1); /* it has not to wait for this one */
     gate_count(&ran);
     return 0;
@@ -122,7 +119,7 @@ static int use_timers(void *arg)
 
 TEST(a_function_may_use_timers_its_own_too)
 {
-    other = start(later(), never, NULL);
+    other = start_timer(later(), never, NULL);
     CHECK_EQ(motet_timer_start(&own, motet_now(), use_timers, NULL), 0);
     gate_await(&ran, 2);
 }
@@ -131,13 +128,13 @@ static int again(void *arg)
 {
     uint32_t n = gate_count(&ran);
     if (n < 200)
-        motet_timer_free(start(motet_now() + (n % 3) * 100 * MOTET_US, again, NULL));
+        motet_timer_free(start_timer(motet_now() + (n % 3) * 100 * MOTET_US, again, NULL));
     return 0;
 }
 
 TEST(a_timer_may_start_the_next)
 {
-    motet_timer_free(start(motet_now(), again, NULL));
+    motet_timer_free(start_timer(motet_now(), again, NULL));
     gate_await(&ran, 200);
 }
 
@@ -166,7 +163,7 @@ TEST(one_that_blocks_does_not_delay_the_others)
 {
     motet_time when = motet_after(MOTET_MS);
     for (int i = 0; i < TOGETHER; i++)
-        motet_timer_free(start(i % 2 ? when : when + MOTET_MS, await_the_others, NULL));
+        motet_timer_free(start_timer(i % 2 ? when : when + MOTET_MS, await_the_others, NULL));
     gate_await(&ran, TOGETHER);
 }
 
@@ -188,7 +185,7 @@ TEST(what_one_does_to_its_thread_is_not_for_the_next)
 {
     enum { N = 100 };
     for (int i = 0; i < N; i++)
-        motet_timer_free(start(motet_after(i % 7 * MOTET_US), spoil_the_thread, i % 5 ? NULL : &ran));
+        motet_timer_free(start_timer(motet_after(i % 7 * MOTET_US), spoil_the_thread, i % 5 ? NULL : &ran));
     gate_await(&ran, N);
 }
 
@@ -211,7 +208,7 @@ static int start_many(void *arg)
 {
     struct storm *mine = arg;
     for (uint32_t i = 0; i < STORM; i++) {
-        mine[i].timer = start(motet_after(i * 7919 % 3000 * MOTET_US), count_run, &mine[i]);
+        mine[i].timer = start_timer(motet_after(i * 7919 % 3000 * MOTET_US), count_run, &mine[i]);
         struct storm *victim = &mine[i * 31 % (i + 1)];
         if (i % 2 && !victim->cancelled && motet_timer_cancel(victim->timer) == 0) {
             victim->cancelled = 1;
@@ -248,7 +245,7 @@ TEST(without_a_thread_there_is_no_timer)
     CHECK_EQ(motet_timer_start(&t, MOTET_NOWAIT, never, NULL), -EAGAIN);
     CHECK_PTR(t, untouched);
     motet_stack_size(was);
-    motet_timer_free(start(MOTET_NOWAIT, count, NULL));
+    motet_timer_free(start_timer(MOTET_NOWAIT, count, NULL));
     gate_await(&ran, 1);
 }
 
@@ -268,7 +265,8 @@ static int second(void *arg)
     return count(NULL);
 }
 
-/* Starts both for the same moment. False: the first had begun by then, so that there was no thread for the second. */
+/* Starts both for the same moment. False: the first had begun by then, so that there was no thread for the
+ * second. */
 static bool start_both(void)
 {
     motet_timer *a = NULL, *b = NULL;
@@ -289,7 +287,7 @@ static bool start_both(void)
 
 TEST(without_a_second_thread_they_run_one_after_the_other)
 {
-    motet_timer *far = start(later(), never, NULL);
+    motet_timer *far = start_timer(later(), never, NULL);
     motet_thread *listed[2];
     CHECK_EQ(motet_thread_enumerate(listed, 2), 2);
     motet_thread_free(listed[0]);
@@ -311,20 +309,20 @@ static void two_ran(void) { CHECK_EQ(ran, 2); }
 
 TEST_OPT(the_programs_end_waits_for_pending_ones, .at_exit = one_ran)
 {
-    motet_timer_free(start(motet_after(30 * MOTET_MS), count, NULL));
-    motet_timer_free(start(MOTET_FOREVER, never, NULL)); /* not for this one */
+    motet_timer_free(start_timer(motet_after(30 * MOTET_MS), count, NULL));
+    motet_timer_free(start_timer(MOTET_FOREVER, never, NULL)); /* not for this one */
     exit(0);
 }
 
 static int start_last(void *arg)
 {
-    motet_timer_free(start(motet_after(5 * MOTET_MS), count, NULL));
+    motet_timer_free(start_timer(motet_after(5 * MOTET_MS), count, NULL));
     return count(NULL);
 }
 
 TEST_OPT(the_programs_end_waits_for_those_started_meanwhile, .at_exit = two_ran)
 {
-    motet_timer_free(start(motet_after(5 * MOTET_MS), start_last, NULL));
+    motet_timer_free(start_timer(motet_after(5 * MOTET_MS), start_last, NULL));
     exit(0);
 }
 
@@ -336,15 +334,17 @@ static int call_exit(void *arg)
 
 TEST_OPT(a_function_may_call_exit, .exit_code = 4, .at_exit = two_ran)
 {
-    motet_timer_free(start(motet_after(20 * MOTET_MS), count, NULL));
-    motet_timer_free(start(motet_after(MOTET_MS), call_exit, NULL));
+    motet_timer_free(start_timer(motet_after(20 * MOTET_MS), count, NULL));
+    motet_timer_free(start_timer(motet_after(MOTET_MS), call_exit, NULL));
     motet_sleep(MOTET_FOREVER);
 }
 
-/* The one thread is asleep in a timer's function when it forks: a sanitizer's own locks do not survive a fork. */
+/* The one thread is asleep in a timer's function when it forks: a sanitizer's own locks do not survive a
+ * fork. */
 TEST(in_the_child_of_a_raw_fork_nothing_hangs)
 {
-    motet_timer *running = start(MOTET_NOWAIT, first, NULL), *pending = start(MOTET_FOREVER, never, NULL), *t = pending;
+    motet_timer *running = start_timer(MOTET_NOWAIT, first, NULL), *pending = start_timer(MOTET_FOREVER, never, NULL),
+                *t = pending;
     gate_await(&first_began, 1);
     pid_t child = fork();
     CHECK_GE(child, 0);
