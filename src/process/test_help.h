@@ -49,9 +49,11 @@ static inline int code_of(const char *const argv[], const motet_child_options *o
 /* An empty folder, removed with what is in it when the test ends well; one per process. */
 static inline const char *folder(void)
 {
-    static char path[64] = "/tmp/motet-test-XXXXXX";
-    if (path[strlen(path) - 1] == 'X')
+    static char path[64];
+    if (!*path) {
+        strcpy(path, "/tmp/motet-test-XXXXXX");
         CHECK(mkdtemp(path));
+    }
     return path;
 }
 
