@@ -72,7 +72,7 @@ static void *sleep_forever(void *arg)
     return arg;
 }
 
-TEST_OPT(timeout, .timeout_s = 1)
+TEST_OPT(timeout, .timeout_s = 2)
 {
     pthread_t thread;
     pthread_create(&thread, NULL, sleep_forever, NULL);

@@ -134,10 +134,10 @@ def hostile_surroundings():
 
 def nothing_survives_the_runner():
     """A killed runner's tests end with it."""
-    process = subprocess.Popen([VICTIMS, "victims.timeout"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    process = subprocess.Popen([VICTIMS, "-t", "20", "victims.timeout"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                start_new_session=True)
     mine = []
-    while not mine:  # until the guard has started the test
+    while not mine and process.poll() is None:  # until the guard has started the test
         time.sleep(0.01)
         guards = children(process.pid)
         mine = [pid for guard in guards for pid in children(guard)]
