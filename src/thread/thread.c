@@ -247,9 +247,9 @@ void motet__thread_leave(void)
 
 /* ---- main, foreign threads, the calling thread ----------------------------------------------------- */
 
-/* Runs before main, on its thread. (If the library is loaded later by another thread, main is reached when it
- * first asks who it is, or starts a thread.) */
-__attribute__((constructor)) static void main_begins(void)
+/* Runs before main, on its thread, and before a C++ program's own constructors. (If the library is loaded
+ * later by another thread, main is reached when it first asks who it is, or starts a thread.) */
+__attribute__((constructor(101))) static void main_begins(void)
 {
     main_thread.refs = 1;
     main_thread.id = 1;
