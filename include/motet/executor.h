@@ -246,6 +246,9 @@ MOTET_API motet_completions *motet_completions_close(motet_completions *it);
 #define MOTET__STRICT _Pragma("GCC diagnostic error \"-Wincompatible-pointer-types\"")
 #endif
 #define MOTET__UNUSED __attribute__((unused))
+/* So that a type may be written as in a cast: a pointer, an array. */
+#define MOTET__IN(type)  const __typeof__(type)
+#define MOTET__OUT(type) __typeof__(type)
 
 #define MOTET__REGISTER(name)                                                           \
     __attribute__((constructor)) static void motet_register_##name(void)                \
@@ -255,69 +258,74 @@ MOTET_API motet_completions *motet_completions_close(motet_completions *it);
     }
 
 /* MOTET_TASK_DECLARE(name, in type, out type): for headers: the descriptor `name`, defined elsewhere by MOTET_TASK, and its typed
- * helpers:
+ * helpers; a file may have it any number of times, and beside MOTET_TASK:
  *   int name_submit(motet_executor *ex, const in_type *in, motet_future **f);          as motet_submit
  *   int name_result(motet_future *f, out_type *out, motet_time deadline);              as motet_future_take
  *   int name_map(motet_executor *ex, const in_type *in, out_type *out, size_t n, const motet_map_options *opt); */
-#define MOTET_TASK_DECLARE(name, in_type, out_type)                                                             \
-    MOTET__STRICT                                                                                               \
-    MOTET__C const motet_task name;                                                                             \
-    MOTET__UNUSED static inline int name##_submit(motet_executor *ex, const in_type *in, motet_future **f)      \
-    {                                                                                                           \
-        motet_bytes bytes = {in, sizeof(in_type)};                                                              \
-        return motet_submit(ex, &name, bytes, NULL, f);                                                         \
-    }                                                                                                           \
-    MOTET__UNUSED static inline int name##_result(motet_future *f, out_type *out, motet_time deadline)          \
-    {                                                                                                           \
-        return motet_future_take(f, &name, out, sizeof(out_type), deadline);                                    \
-    }                                                                                                           \
-    MOTET__UNUSED static inline int name##_map(motet_executor *ex, const in_type *in, out_type *out, size_t n,  \
-                                               const motet_map_options *opt)                                    \
-    {                                                                                                           \
-        return motet_map(ex, &name, in, out, n, opt);                                                           \
-    }
+#define MOTET_TASK_DECLARE(name, in_type, out_type)                                                           \
+    MOTET__STRICT                                                                                             \
+    MOTET__C const motet_task name;                                                                           \
+    MOTET__C int name##_submit(motet_executor *ex, MOTET__IN(in_type) *in, motet_future **f);                 \
+    MOTET__C int name##_result(motet_future *f, MOTET__OUT(out_type) *out, motet_time deadline);              \
+    MOTET__C int name##_map(motet_executor *ex, MOTET__IN(in_type) *in, MOTET__OUT(out_type) *out, size_t n,  \
+                            const motet_map_options *opt);
 
 /* MOTET_TASK(name, in type, out type) { body }: a task from one plain value to another, both copied. The body sees
- * `const in_type *in` and `out_type *out`, and returns 0 or a negative code. Types may be aligned to 64 bytes at most. */
-#define MOTET_TASK(name, in_type, out_type)                                                             \
-    MOTET_TASK_DECLARE(name, in_type, out_type)                                                         \
-    static int motet_body_##name(const in_type *in, out_type *out);                                     \
-    static int motet_call_##name(const void *in, void *out)                                             \
-    {                                                                                                   \
-        return motet_body_##name((const in_type *)in, (out_type *)out);                                 \
-    }                                                                                                   \
-    MOTET__C const motet_task name;                                                                     \
-    const motet_task name = {#name, sizeof(in_type), sizeof(out_type), motet_call_##name, NULL};        \
-    MOTET__REGISTER(name)                                                                               \
-    static int motet_body_##name(MOTET__UNUSED const in_type *in, MOTET__UNUSED out_type *out)
+ * `const in_type *in` and `out_type *out`, and returns 0 or a negative code. Types may be aligned to 64 bytes at most.
+ * The task and its helpers are for the whole program: one name twice in it does not link. */
+#define MOTET_TASK(name, in_type, out_type)                                                                   \
+    MOTET_TASK_DECLARE(name, in_type, out_type)                                                               \
+    int name##_submit(motet_executor *ex, MOTET__IN(in_type) *in, motet_future **f)                           \
+    {                                                                                                         \
+        motet_bytes bytes = {in, sizeof(in_type)};                                                            \
+        return motet_submit(ex, &name, bytes, NULL, f);                                                       \
+    }                                                                                                         \
+    int name##_result(motet_future *f, MOTET__OUT(out_type) *out, motet_time deadline)                        \
+    {                                                                                                         \
+        return motet_future_take(f, &name, out, sizeof(out_type), deadline);                                  \
+    }                                                                                                         \
+    int name##_map(motet_executor *ex, MOTET__IN(in_type) *in, MOTET__OUT(out_type) *out, size_t n,           \
+                   const motet_map_options *opt)                                                              \
+    {                                                                                                         \
+        return motet_map(ex, &name, in, out, n, opt);                                                         \
+    }                                                                                                         \
+    static int motet_body_##name(MOTET__IN(in_type) *in, MOTET__OUT(out_type) *out);                          \
+    static int motet_call_##name(const void *in, void *out)                                                   \
+    {                                                                                                         \
+        return motet_body_##name((MOTET__IN(in_type) *)in, (MOTET__OUT(out_type) *)out);                      \
+    }                                                                                                         \
+    const motet_task name = {#name, sizeof(in_type), sizeof(out_type), motet_call_##name, NULL};              \
+    MOTET__REGISTER(name)                                                                                     \
+    static int motet_body_##name(MOTET__UNUSED MOTET__IN(in_type) *in, MOTET__UNUSED MOTET__OUT(out_type) *out)
 
 /* MOTET_TASK_BYTES_DECLARE(name): for headers, with the typed helpers
  *   int name_submit(motet_executor *ex, motet_bytes in, motet_future **f);
  *   int name_result(motet_future *f, motet_buffer *out, motet_time deadline);          appends the result to `out` */
-#define MOTET_TASK_BYTES_DECLARE(name)                                                                          \
-    MOTET__STRICT                                                                                               \
-    MOTET__C const motet_task name;                                                                             \
-    MOTET__UNUSED static inline int name##_submit(motet_executor *ex, motet_bytes in, motet_future **f)         \
-    {                                                                                                           \
-        return motet_submit(ex, &name, in, NULL, f);                                                            \
-    }                                                                                                           \
-    MOTET__UNUSED static inline int name##_result(motet_future *f, motet_buffer *out, motet_time deadline)      \
-    {                                                                                                           \
-        int code = motet_future_take(f, &name, NULL, 0, deadline);                                              \
-        if (code < 0)                                                                                           \
-            return code;                                                                                        \
-        motet_bytes value = motet_future_value(f);                                                              \
-        int e = motet_buffer_append(out, value.data, value.size);                                               \
-        return e < 0 ? e : code;                                                                                \
-    }
+#define MOTET_TASK_BYTES_DECLARE(name)                                                                        \
+    MOTET__STRICT                                                                                             \
+    MOTET__C const motet_task name;                                                                           \
+    MOTET__C int name##_submit(motet_executor *ex, motet_bytes in, motet_future **f);                         \
+    MOTET__C int name##_result(motet_future *f, motet_buffer *out, motet_time deadline);
 
 /* MOTET_TASK_BYTES(name) { body }: a task from bytes to bytes. The body sees `motet_bytes in` and appends to `motet_buffer *out`. */
-#define MOTET_TASK_BYTES(name)                                                                          \
-    MOTET_TASK_BYTES_DECLARE(name)                                                                      \
-    static int motet_body_##name(motet_bytes in, motet_buffer *out);                                    \
-    MOTET__C const motet_task name;                                                                     \
-    const motet_task name = {#name, 0, 0, NULL, motet_body_##name};                                     \
-    MOTET__REGISTER(name)                                                                               \
+#define MOTET_TASK_BYTES(name)                                                                                \
+    MOTET_TASK_BYTES_DECLARE(name)                                                                            \
+    int name##_submit(motet_executor *ex, motet_bytes in, motet_future **f)                                   \
+    {                                                                                                         \
+        return motet_submit(ex, &name, in, NULL, f);                                                          \
+    }                                                                                                         \
+    int name##_result(motet_future *f, motet_buffer *out, motet_time deadline)                                \
+    {                                                                                                         \
+        int code = motet_future_take(f, &name, NULL, 0, deadline);                                            \
+        if (code < 0)                                                                                         \
+            return code;                                                                                      \
+        motet_bytes value = motet_future_value(f);                                                            \
+        int e = motet_buffer_append(out, value.data, value.size);                                             \
+        return e < 0 ? e : code;                                                                              \
+    }                                                                                                         \
+    static int motet_body_##name(motet_bytes in, motet_buffer *out);                                          \
+    const motet_task name = {#name, 0, 0, NULL, motet_body_##name};                                           \
+    MOTET__REGISTER(name)                                                                                     \
     static int motet_body_##name(MOTET__UNUSED motet_bytes in, MOTET__UNUSED motet_buffer *out)
 
 #endif
