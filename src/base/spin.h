@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* How long a thread watches a word before it sleeps: as long as watching has paid of late.
  *
- * A success doubles the time up to its maximum, a miss halves it; below its minimum the thread sleeps at once, and now and
- * then tries again whether times have changed. Kept per thread or worker; nobody else touches it. */
+ * A miss halves the time; below its minimum the thread sleeps at once. Now and then one wait probes whether times have
+ * changed, and longer than a wake across cores takes, since whom it waits for may have to be woken first: two that have
+ * come to put each other to sleep would else never find out that both could be awake. A success gives the whole time
+ * back. Kept per thread or worker; nobody else touches it. */
 #ifndef MOTET_BASE_SPIN_H
 #define MOTET_BASE_SPIN_H
 
@@ -10,10 +12,11 @@
 #include "base/sys.h"
 
 enum {
-    SPIN_NS_MAX = 20 * 1000,   /* about what a wake across cores costs the two sides together */
-    SPIN_NS_MIN = 1000,        /* below this spinning has failed often enough */
-    SPIN_NS_POLITE = 1000,     /* from here on the spinner offers its CPU: whom it waits for may need it */
-    SPIN_PROBE = 16,           /* of so many waits that would sleep at once, one spins */
+    SPIN_NS_MAX = 50 * 1000,    /* longer than a wake across cores takes (some 35 us), or two would never meet awake */
+    SPIN_NS_MIN = 1000,         /* below this spinning has failed often enough */
+    SPIN_NS_PROBE = 100 * 1000, /* longer than there and back (some 70 us) */
+    SPIN_NS_POLITE = 1000,      /* from here on the spinner offers its CPU: whom it waits for may need it */
+    SPIN_PROBE = 16,            /* of so many waits that would sleep at once, one probes */
 };
 
 typedef struct spin_budget {
@@ -21,7 +24,9 @@ typedef struct spin_budget {
     uint32_t tries;
 } spin_budget;
 
+/* clang-format off */
 #define SPIN_BUDGET_FULL {.ns = SPIN_NS_MAX}
+/* clang-format on */
 
 /* How long to watch this time; 0: not at all. */
 static inline uint32_t spin_budget_now(spin_budget *b)
@@ -29,15 +34,12 @@ static inline uint32_t spin_budget_now(spin_budget *b)
     b->tries++;
     if (b->ns >= SPIN_NS_MIN)
         return b->ns;
-    return b->tries % SPIN_PROBE == 0 ? SPIN_NS_MAX : 0;
+    return b->tries % SPIN_PROBE == 0 ? SPIN_NS_PROBE : 0;
 }
 
 static inline void spin_budget_learn(spin_budget *b, bool paid)
 {
-    if (!paid)
-        b->ns /= 2;
-    else
-        b->ns = b->ns < SPIN_NS_MIN ? 2 * SPIN_NS_MIN : b->ns * 2 > SPIN_NS_MAX ? SPIN_NS_MAX : b->ns * 2;
+    b->ns = paid ? SPIN_NS_MAX : b->ns / 2;
 }
 
 /* Watches until `changed(arg)` or for `ns` nanoseconds or to the deadline. True: changed. */
@@ -59,7 +61,8 @@ static inline __attribute__((always_inline)) bool spin_watch(uint32_t ns, int64_
     return changed(arg);
 }
 
-/* Whether this process has more than one CPU to run on: with one, watching only keeps others from working. Asked once. */
+/* Whether the machine has more than one CPU: with one, watching only keeps others from working. Not what this thread may
+ * run on: one that is pinned waits for threads elsewhere. Asked once. */
 bool motet__spin_pays(void);
 
 #endif

@@ -61,7 +61,9 @@ bool motet__spin_pays(void)
 {
     static uint32_t cpus; /* written with the same number by whoever comes first */
     uint32_t n = atomic_load_relaxed(&cpus);
-    if (!n)
-        atomic_store_relaxed(&cpus, n = (uint32_t)sys_cpus_allowed());
+    if (!n) {
+        long online = sysconf(_SC_NPROCESSORS_ONLN);
+        atomic_store_relaxed(&cpus, n = online > 1 ? (uint32_t)online : 1);
+    }
     return n > 1;
 }
