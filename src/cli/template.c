@@ -197,6 +197,8 @@ static span value_of(const part *p, span input, uint64_t sequence, int slot, cha
 
 static int append(template *t, const char *text, size_t size)
 {
+    if (!size)
+        return 0;
     if (t->capacity - t->used < size) {
         size_t capacity = t->capacity + t->capacity / 2 + size + 256;
         char *memory = realloc(t->memory, capacity);
