@@ -3,13 +3,9 @@
 #include "executor/executor.h"
 
 #include "executor/worker.h"
+#include "park/park.h"
 
 #include <string.h>
-
-static bool is_task(const motet_task *task)
-{
-    return task && (task->call_bytes || (task->call && task->in_size && task->out_size));
-}
 
 int motet_submit(motet_executor *ex, const motet_task *task, motet_bytes in, const motet_submit_options *opt,
                  motet_future **f)
@@ -21,6 +17,8 @@ int motet_submit(motet_executor *ex, const motet_task *task, motet_bytes in, con
         return -EINVAL;
     if (opt->timeout_ns < 0)
         return -EINVAL;
+    if (!motet__park_allowed())
+        return -EPERM;
     if (opt->priority)
         return -ENOTSUP;
     motet_future *made;
@@ -56,33 +54,35 @@ int motet_map(motet_executor *ex, const motet_task *task, const void *in, void *
     size_t bytes;
     if (__builtin_mul_overflow(n, task->in_size, &bytes) || __builtin_mul_overflow(n, task->out_size, &bytes))
         return -EINVAL;
+    if (!motet__park_allowed())
+        return -EPERM;
     return n ? ex->ops->map(ex, task, in, out, n, opt) : 0;
-}
-
-static bool on_own_worker(const motet_executor *ex)
-{
-    const executor_worker *w = motet__worker_current();
-    return w && w->executor == ex;
 }
 
 int motet_executor_shutdown(motet_executor *ex, bool cancel_pending, motet_time deadline)
 {
     if (!ex)
         return -EINVAL;
-    if (on_own_worker(ex))
+    if (!motet__park_allowed())
+        return -EPERM;
+    if (motet__executor_runs_here(ex))
         return -EDEADLK;
     return ex->ops->shutdown(ex, cancel_pending, deadline);
 }
 
 int motet_executor_terminate(motet_executor *ex)
 {
-    return ex ? ex->ops->terminate(ex) : -EINVAL;
+    if (!ex)
+        return -EINVAL;
+    return motet__park_allowed() ? ex->ops->terminate(ex) : -EPERM;
 }
 
 int motet_executor_stats(motet_executor *ex, motet_executor_stats_t *ret)
 {
     if (!ex || !ret)
         return -EINVAL;
+    if (!motet__park_allowed())
+        return -EPERM;
     motet_executor_stats_t stats;
     memset(&stats, 0, sizeof stats);
     ex->ops->stats(ex, &stats);
@@ -92,7 +92,9 @@ int motet_executor_stats(motet_executor *ex, motet_executor_stats_t *ret)
 
 motet_executor *motet_executor_close(motet_executor *ex)
 {
-    if (!ex || on_own_worker(ex))
+    if (!ex || !motet__park_allowed())
+        return NULL; /* after a raw fork its workers are gone: it is left as it stands */
+    if (motet__executor_runs_here(ex))
         return ex;
     /* No cancellation and no signal ends this wait: what was submitted is finished. */
     bool shielded = motet_shield(true), interruptible = motet_interruptible(false);

@@ -33,6 +33,12 @@ struct motet_executor {
     void (*free)(motet_executor *ex);
 };
 
+/* Whether it is a task's description. */
+static inline bool is_task(const motet_task *task)
+{
+    return task && (task->call_bytes || (task->call && task->in_size && task->out_size));
+}
+
 static inline void executor_unref(motet_executor *ex)
 {
     if (atomic_sub_acq_rel(&ex->references, 1) == 1)

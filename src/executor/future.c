@@ -11,8 +11,8 @@
 #include <string.h>
 
 enum {
-    VALUE_ALIGNMENT = 64,  /* of large inputs and outputs */
-    SMALL_ALIGNMENT = 16,  /* of those up to 32 bytes, which can't need more and be worth a line */
+    VALUE_ALIGNMENT = 64,  /* of inputs and outputs: the most that a type may ask for */
+    SMALL_ALIGNMENT = 16,  /* the least: what malloc gives */
     NEST_MAX = 200,        /* so many tasks may nest on a thread's stack; deeper ones get a thread */
 };
 
@@ -23,9 +23,11 @@ static size_t align_up(size_t n, size_t alignment)
     return (n + alignment - 1) & ~(alignment - 1);
 }
 
+/* The most that a type of this size can need: its size is a multiple of its alignment. */
 static size_t alignment_for(size_t size)
 {
-    return size % VALUE_ALIGNMENT == 0 ? VALUE_ALIGNMENT : SMALL_ALIGNMENT;
+    size_t alignment = size & -size;
+    return alignment >= VALUE_ALIGNMENT ? VALUE_ALIGNMENT : alignment <= SMALL_ALIGNMENT ? SMALL_ALIGNMENT : alignment;
 }
 
 /* A future with room for input and output behind it. */
@@ -41,7 +43,7 @@ static motet_future *allocate(size_t in_size, size_t out_size, uint32_t referenc
     out_at = align_up(out_at, out_size ? alignment_for(out_size) : 1);
     if (__builtin_add_overflow(out_at, out_size, &whole) || whole > PTRDIFF_MAX - VALUE_ALIGNMENT)
         return NULL;
-    motet_future *f = alignment == VALUE_ALIGNMENT ? sys_alloc_lines(whole) : sys_alloc(whole);
+    motet_future *f = alignment > SMALL_ALIGNMENT ? sys_alloc_lines(whole) : sys_alloc(whole);
     if (!f)
         return NULL;
     *f = (motet_future){.references = references, .in_offset = (uint32_t)in_at, .out_offset = (uint32_t)out_at,
@@ -75,10 +77,11 @@ motet_future *motet_future_unref(motet_future *f)
     /* Release: what this holder read is read before the end; acquire: the last one comes after all. */
     if (!f || atomic_sub_acq_rel(&f->references, 1) != 1)
         return NULL;
-    for (future_callback *c = f->callbacks, *next; c; c = next) { /* only a promise never set has any left */
-        next = c->next;
-        if (c != &f->first_callback)
-            sys_free(c);
+    if (f->callbacks) {
+        /* A promise that nobody is left to set: it is over like this, for those that want to be called. */
+        atomic_store_relaxed(&f->references, 1);
+        motet_future_cancel(f);
+        return motet_future_unref(f);
     }
     if (f->for_callers)
         executor_unref(f->executor);
@@ -152,7 +155,7 @@ void motet__future_run(motet_future *f)
     const motet_task *task = f->task;
     const void *in = (char *)f + f->in_offset;
     task_frame frame;
-    motet__task_enter(&frame, f);
+    motet__task_enter(&frame, f, f->executor);
     if (task->call) {
         f->code = task->call(in, future_out(f));
     } else {
@@ -168,6 +171,8 @@ int motet_future_cancel(motet_future *f)
 {
     if (!f)
         return -EINVAL;
+    if (!motet__park_allowed())
+        return -EPERM;
     uint32_t flags;
     motet_future_ref(f); /* a waiter that sees it over may give its own back while the callbacks run */
     int e = 0;
@@ -232,7 +237,7 @@ static void describe(motet_future *f, char *text, size_t size)
     if (atomic_load_acquire(&f->state) == FUTURE_OVER_CANCELLED)
         snprintf(text, size, "%s%s was cancelled before it began", what, name);
     else if (f->outcome == MOTET_WORKER_DIED)
-        snprintf(text, size, "%s%s did not run: no worker could be initialized: %s (%d)", what, name,
+        snprintf(text, size, "%s%s did not run, since no worker could be had: %s (%d)", what, name,
                  motet_strerror(f->code), f->code);
     else if (f->code < 0)
         snprintf(text, size, "%s%s failed: %s (%d)", what, name, motet_strerror(f->code), f->code);
@@ -242,7 +247,7 @@ static void describe(motet_future *f, char *text, size_t size)
 
 const char *motet_future_report(motet_future *f)
 {
-    if (!f || !future_over(atomic_load_acquire(&f->state)))
+    if (!f || !future_over(atomic_load_acquire(&f->state)) || !motet__park_allowed())
         return "";
     guard_lock(&f->guard);
     if (!f->report) {
@@ -262,6 +267,8 @@ int motet_future_on_done(motet_future *f, void (*done)(motet_future *f, void *ar
 {
     if (!f || !done)
         return -EINVAL;
+    if (!motet__park_allowed())
+        return -EPERM;
     guard_lock(&f->guard);
     future_callback *c = f->first_callback.done ? NULL : &f->first_callback;
     if (!c && !(c = sys_alloc(sizeof *c))) {
@@ -325,6 +332,8 @@ int motet_future_wait(motet_future *f, motet_time deadline)
         return -EINVAL;
     if (future_over(atomic_load_acquire(&f->state)))
         return 0;
+    if (!motet__park_allowed())
+        return -EPERM;
     if (motet__task_runs_here(f))
         return -EDEADLK;
     if (run_here(f, deadline))
@@ -361,6 +370,8 @@ int motet_promise_new(motet_future **f, size_t size)
 {
     if (!f)
         return -EINVAL;
+    if (!motet__park_allowed())
+        return -EPERM;
     motet_future *promise = allocate(0, size, 1);
     if (!promise)
         return -ENOMEM;
@@ -374,6 +385,8 @@ int motet_promise_set(motet_future *f, motet_bytes value, int code)
 {
     if (!f || f->task || (!value.data && value.size))
         return -EINVAL;
+    if (!motet__park_allowed())
+        return -EPERM;
     if (atomic_load_acquire(&f->state) == FUTURE_OVER_CANCELLED)
         return -ECANCELED;
     if (value.size > f->in_size)

@@ -2,8 +2,7 @@
 /* A map over inputs that are made one by one, on the public calls alone: a window of futures, oldest first, moves over the
  * inputs. */
 #include "base/sys.h"
-
-#include <motet/executor.h>
+#include "executor/executor.h"
 
 enum { AHEAD_LEAST = 16, AHEAD_PER_CPU = 4, AHEAD_MAX = 1 << 20 };
 
@@ -103,7 +102,7 @@ int motet_imap(motet_executor *ex, const motet_task *task, motet_imap_next *next
     static const motet_imap_options none;
     if (!opt)
         opt = &none;
-    if (!ex || !task || !next || opt->ahead > AHEAD_MAX)
+    if (!ex || !is_task(task) || !next || opt->ahead > AHEAD_MAX)
         return -EINVAL;
     window w = {.ex = ex, .task = task, .arg = arg, .opt = opt, .ahead = opt->ahead};
     w.deadline = opt->deadline ? opt->deadline : MOTET_FOREVER;

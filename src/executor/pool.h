@@ -10,7 +10,8 @@
  *  - *sleepers* are parked; who puts work while none searches gives one sleeper a *token* and counts it as searching; a
  *    woken one takes a token or goes on sleeping;
  *  - *blocked* ones wait for a future inside a task. They don't count as workers meanwhile: when there is work, another is
- *    started in their place (up to STAND_INS_MAX more threads), and leaves when there are too many again.
+ *    started in their place (up to STAND_INS_MAX more threads). It leaves after its task when more are at work (alive -
+ *    blocked - sleepers) than the pool has workers, and no sleeper is woken while as many are.
  *
  * Nothing is forgotten: a worker announces its sleep under the guard after it saw the queue and every ring empty; who puts
  * work does so under the guard and looks for sleepers there. Jobs on a ring whose owner is busy are seen by the searcher,
@@ -76,6 +77,7 @@ struct pool {
     void *arg;
     char *name;
     exit_hook exit_hook;
+    bool dropping; /* what has not begun never will; set once, read without the guard */
 
     CACHE_ALIGNED guard guard;
     job_queue queue;
@@ -127,6 +129,11 @@ void motet__pool_break(pool *p, int code);
 /* Puts a job on the queue, and waits while that is full. 0, or a code of motet_submit and the job not taken. `items` counts
  * in the statistics. */
 int motet__pool_put(pool *p, job *j, motet_time deadline, uint64_t items);
+
+/* A thread outside is about to run jobs: true, and the pool does not end before it leaves; or the pool has ended. It has run
+ * `ran` tasks when it leaves. */
+bool motet__pool_caller_enters(pool *p);
+void motet__pool_caller_leaves(pool *p, uint64_t ran);
 
 /* ---- pool_worker.c --------------------------------------------------------------------------------- */
 

@@ -8,9 +8,12 @@
  *
  * The caller may leave before the end (deadline, cancellation). Then it closes the gate: a worker touches the caller's
  * memory only inside it, to copy a few items in or out; tasks run on copies. (seq_cst on both sides: either the worker
- * sees the gate closed, or the caller sees the worker inside and waits for its copy.)
+ * sees the gate closed, or the caller sees the worker inside and waits for its copy.) Nor does it begin another item then,
+ * or when the pool drops what is pending. The few items in a copy that ended before the caller left are lost with it; a
+ * copy is of one item when they are slow.
  *
- * The map_run belongs to the caller and the parts together; the last one frees it. */
+ * The map_run belongs to the caller and the parts together; the last one frees it. The caller holds a reference of the pool
+ * meanwhile, so that a close in another thread takes no memory from it. */
 #include "executor/pool.h"
 
 #include "park/park.h"
@@ -21,6 +24,7 @@ enum {
     COPY_BYTES = 2048,    /* items are copied in runs of about this size */
     CHUNK_MAX = 1 << 14,  /* of the chunks chosen here */
     SHARES = 16,          /* chunks a worker, at least, when there are enough items */
+    BATCH_NS = 10 * 1000, /* items that take longer together are copied in shorter runs */
 };
 
 typedef struct map_run map_run;
@@ -38,14 +42,14 @@ struct map_run {
     int *codes;
     size_t n, chunk, batch; /* items: of all, of a chunk, of a copy */
     bool progress;          /* the caller wants to hear of each chunk */
+    uint32_t closed;        /* the gate */
     guard guard;            /* of the two below */
     size_t bad_index;
     int bad_code;
     CACHE_ALIGNED size_t next;
     CACHE_ALIGNED size_t done;
     uint32_t references;
-    uint32_t closed; /* the gate */
-    uint32_t inside;
+    uint32_t inside; /* the gate */
     uint32_t ticks; /* word: chunks done, when there is progress; else 1 at the end */
     map_part parts[];
 };
@@ -102,16 +106,15 @@ static void count_done(map_run *m, size_t n)
     motet__unpark(&m->ticks, UNPARK_ALL);
 }
 
-/* Claims what is left, so that nobody begins it. How many items that were. */
-static size_t drop_rest(map_run *m)
+/* Claims what is left, so that nobody begins it; `code` is why. */
+static void drop_rest(map_run *m, int code)
 {
     size_t from = atomic_exchange_acq_rel(&m->next, m->n);
     if (from >= m->n)
-        return 0;
+        return;
     atomic_add_relaxed(&m->pool->cancelled, m->n - from);
-    note_failure(m, from, -ECANCELED);
+    note_failure(m, from, code);
     count_done(m, m->n - from);
-    return m->n - from;
 }
 
 typedef struct scratch {
@@ -133,32 +136,59 @@ static bool scratch_open(const map_run *m, scratch *s)
     return true;
 }
 
-/* Runs up to a batch of items. False: the caller has left. */
-static bool run_batch(map_run *m, const scratch *s, size_t from, size_t n)
+/* Whether no item is to begin any more. Relaxed: who misses it begins one more, as if it had been a moment earlier. */
+static bool stopped(const map_run *m)
+{
+    return atomic_load_relaxed(&m->closed) || atomic_load_relaxed(&m->pool->dropping);
+}
+
+/* Runs up to a batch of items: how many; fewer than `n` when it was stopped. */
+static size_t run_batch(map_run *m, const scratch *s, size_t from, size_t n)
 {
     const motet_task *task = m->task;
     if (!gate_enter(m))
-        return false;
+        return 0;
     memcpy(s->in, m->in + from * task->in_size, n * task->in_size);
     gate_leave(m);
     int failed = 0;
-    for (size_t i = 0; i < n; i++) {
-        s->codes[i] = task->call(s->in + i * task->in_size, s->out + i * task->out_size);
-        failed |= s->codes[i] < 0;
+    size_t ran = 0;
+    for (; ran < n && !stopped(m); ran++) {
+        s->codes[ran] = task->call(s->in + ran * task->in_size, s->out + ran * task->out_size);
+        failed |= s->codes[ran] < 0;
     }
-    for (size_t i = 0; failed && i < n; i++) {
+    for (size_t i = 0; failed && i < ran; i++) {
         if (s->codes[i] < 0) {
             note_failure(m, from + i, s->codes[i]);
             break;
         }
     }
-    if (!gate_enter(m))
-        return false;
-    memcpy(m->out + from * task->out_size, s->out, n * task->out_size);
-    if (m->codes)
-        memcpy(m->codes + from, s->codes, n * sizeof *m->codes);
-    gate_leave(m);
-    return true;
+    if (ran && gate_enter(m)) {
+        memcpy(m->out + from * task->out_size, s->out, ran * task->out_size);
+        if (m->codes)
+            memcpy(m->codes + from, s->codes, ran * sizeof *m->codes);
+        gate_leave(m);
+    }
+    return ran;
+}
+
+/* Runs a claimed chunk: how many items of it; fewer when it was stopped. */
+static size_t run_chunk(map_run *m, const scratch *s, size_t from, size_t chunk, size_t *batch)
+{
+    size_t at = 0;
+    int64_t begin = sys_now(), end;
+    while (at < chunk) {
+        size_t n = chunk - at < *batch ? chunk - at : *batch, ran = run_batch(m, s, from + at, n);
+        at += ran;
+        if (ran < n)
+            break;
+        end = sys_now();
+        if (end - begin > BATCH_NS)
+            *batch = *batch / 2 + *batch % 2;
+        else if (*batch < m->batch)
+            *batch = 2 * *batch < m->batch ? 2 * *batch : m->batch;
+        begin = end;
+    }
+    return at;
 }
 
 /* Claims chunks and runs them until none is left. How many items it ran. */
@@ -166,33 +196,32 @@ static size_t work(map_run *m)
 {
     scratch s;
     task_frame frame;
-    size_t ran = 0, from;
+    size_t sum = 0, from, batch = 1;
     if (!scratch_open(m, &s)) {
-        drop_rest(m);
+        drop_rest(m, -ENOMEM);
         return 0;
     }
-    motet__task_enter(&frame, NULL);
+    motet__task_enter(&frame, NULL, &m->pool->base);
     while ((from = atomic_add_acq_rel(&m->next, m->chunk)) < m->n) {
-        size_t chunk = m->n - from < m->chunk ? m->n - from : m->chunk, at = 0;
-        while (at < chunk) {
-            size_t n = chunk - at < m->batch ? chunk - at : m->batch;
-            if (!run_batch(m, &s, from + at, n))
-                break;
-            at += n;
+        size_t chunk = m->n - from < m->chunk ? m->n - from : m->chunk, ran = run_chunk(m, &s, from, chunk, &batch);
+        sum += ran;
+        if (ran < chunk) {
+            atomic_add_relaxed(&m->pool->cancelled, chunk - ran);
+            note_failure(m, from + ran, -ECANCELED);
+            drop_rest(m, -ECANCELED);
         }
-        ran += at;
         count_done(m, chunk);
     }
     motet__task_leave(&frame);
     sys_free(s.memory);
-    return ran;
+    return sum;
 }
 
 static void run_part(job *j, int code)
 {
     map_run *m = container_of(j, map_part, job)->map;
     if (code)
-        drop_rest(m);
+        drop_rest(m, code);
     else
         worker_count(motet__worker_current(), work(m));
     map_unref(m, 1);
@@ -254,14 +283,11 @@ static bool caller_may_work(const pool *p)
 static void caller_works(pool *p, map_run *m)
 {
     executor_worker *w = motet__worker_current();
-    size_t ran = work(m);
     if (w && w->executor == &p->base) {
-        worker_count(w, ran);
-        return;
+        worker_count(w, work(m));
+    } else if (motet__pool_caller_enters(p)) {
+        motet__pool_caller_leaves(p, work(m));
     }
-    guard_lock(&p->guard);
-    p->by_callers += ran;
-    guard_unlock(&p->guard);
 }
 
 /* Waits for the end, and reports progress. */
@@ -288,13 +314,14 @@ int motet__pool_map(motet_executor *ex, const motet_task *task, const void *in, 
     map_run *m = new_map(p, task, in, out, n, opt);
     if (!m)
         return -ENOMEM;
+    atomic_add_relaxed(&ex->references, 1); /* the opener's own keeps it alive meanwhile */
     int e = put_parts(m, deadline);
     if (e == 0) {
         if (deadline == MOTET_FOREVER && caller_may_work(p))
             caller_works(p, m);
         e = await(m, opt, deadline);
         if (e < 0)
-            drop_rest(m);
+            drop_rest(m, -ECANCELED);
         gate_close(m);
     }
     if (e == 0) {
@@ -303,5 +330,6 @@ int motet__pool_map(motet_executor *ex, const motet_task *task, const void *in, 
         guard_unlock(&m->guard);
     }
     map_unref(m, 1);
+    executor_unref(ex);
     return e;
 }

@@ -22,11 +22,21 @@ job *motet__pool_take_any(pool *p, bool *ret_stolen)
     return j;
 }
 
+/* Under the guard: so many were taken off the queue. */
+static void make_room(pool *p, unsigned taken, pool_wakes *wakes)
+{
+    if (taken && p->space_waiters) {
+        atomic_store_release(&p->space, p->space + 1);
+        wakes->submitters = taken;
+    }
+}
+
 /* Under the guard: one job to run and, from a long queue, a fair share of the rest for the worker's ring. */
 static job *take(worker *w, pool_wakes *wakes)
 {
     pool *p = w->pool;
-    uint64_t share = p->queue.count / (2 * (uint64_t)p->workers);
+    /* Of a bounded queue no more than it runs: on its ring they would still be waiting, beyond the bound. */
+    uint64_t share = p->queue_max == UINT64_MAX ? p->queue.count / (2 * (uint64_t)p->workers) : 1;
     bool stolen;
     job *j = motet__pool_take_any(p, &stolen);
     if (stolen)
@@ -38,10 +48,7 @@ static job *take(worker *w, pool_wakes *wakes)
         for (; more && room; more--, room--, taken++)
             ring_put(&w->ring, motet__jobs_take(&p->queue));
     }
-    if (taken && p->space_waiters) {
-        atomic_store_release(&p->space, p->space + 1);
-        wakes->submitters = taken;
-    }
+    make_room(p, taken, wakes);
     return j;
 }
 
@@ -99,6 +106,14 @@ static void sleep_for_token(pool *p)
     p->tokens--;
 }
 
+/* Under the guard: whether those that it stood in for are back at work, so that there are more at work than the pool has
+ * workers. */
+static bool one_too_many(const worker *w)
+{
+    const pool *p = w->pool;
+    return w->stand_in && p->alive - p->blocked - p->sleepers > p->workers;
+}
+
 /* Under the guard: whether a worker that found nothing is to leave. */
 static bool may_leave(const worker *w)
 {
@@ -117,7 +132,7 @@ static job *next_job(worker *w)
     bool searching = false, watched = false;
     let_gather(p);
     guard_lock(&p->guard);
-    while (!(j = take(w, &wakes))) {
+    while (one_too_many(w) || !(j = take(w, &wakes))) {
         if (may_leave(w)) {
             p->searching -= searching;
             return NULL;
@@ -203,6 +218,7 @@ static int help(executor_worker *base, const uint32_t *word, uint32_t at_least, 
         bool stolen;
         guard_lock(&p->guard);
         job *j = motet__pool_take_any(p, &stolen);
+        make_room(p, j && !stolen, &wakes);
         if (!j)
             e = sleep_for_either(p, word, value, deadline);
         motet__pool_more_to_do(p, &wakes);
@@ -335,6 +351,8 @@ int motet__pool_start_worker(pool *p)
         pool_wakes wakes = {0};
         guard_lock(&p->guard);
         p->alive--;
+        if (p->sleepers)
+            motet__pool_more_to_do(p, &wakes); /* which left it to this one */
         motet__pool_check_end(p, &wakes);
         guard_unlock(&p->guard);
         motet__pool_wake(p, &wakes);

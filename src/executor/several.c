@@ -50,6 +50,19 @@ static int park_any(motet_future *const *f, size_t n, wait_node *nodes, motet_ti
     }
 }
 
+/* A worker that nobody can stand in for runs others while it waits for the first to arrive. */
+static int help_until_any(motet_future *const *f, size_t n, motet_time deadline)
+{
+    motet_completions *it;
+    motet_future *first;
+    int e = motet_completions_open(&it, f, n);
+    if (e < 0)
+        return e;
+    e = motet_completions_next(it, &first, deadline);
+    motet_completions_close(it);
+    return e < 0 ? e : first_over(f, n);
+}
+
 int motet_wait_any(motet_future *const *f, size_t n, motet_time deadline)
 {
     if (!f || !n || n > INT32_MAX)
@@ -60,12 +73,13 @@ int motet_wait_any(motet_future *const *f, size_t n, motet_time deadline)
     int i = first_over(f, n);
     if (i >= 0)
         return i;
+    if (!motet__park_allowed())
+        return -EPERM;
+    if (n == 1)
+        return motet_future_wait(f[0], deadline);
     executor_worker *w = motet__worker_current();
-    if (n == 1 || (w && !w->ops->block(w))) {
-        /* A worker that can't be stood in for runs others while it waits for the first. */
-        int e = motet_future_wait(f[0], deadline);
-        return e < 0 ? e : first_over(f, n);
-    }
+    if (w && !w->ops->block(w))
+        return help_until_any(f, n, deadline);
     wait_node few[NODES_ON_STACK];
     wait_node *nodes = n <= NODES_ON_STACK ? few : sys_alloc(n * sizeof *nodes);
     int e = nodes ? park_any(f, n, nodes, deadline) : -ENOMEM;

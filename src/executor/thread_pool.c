@@ -21,7 +21,7 @@ void motet__pool_more_to_do(pool *p, pool_wakes *w)
 {
     if (p->searching || (!p->queue.count && rings_empty(p)))
         return;
-    if (p->sleepers) {
+    if (p->sleepers && p->alive - p->blocked - p->sleepers < p->workers) {
         p->sleepers--;
         p->searching++;
         p->tokens++;
@@ -53,6 +53,8 @@ int motet__pool_wake(pool *p, const pool_wakes *w)
     return e;
 }
 
+static void end_pending(pool *p, int code);
+
 /* ---- submit ---------------------------------------------------------------------------------------- */
 
 /* Under the guard: waits, without it, for room in the queue. 1: look again. */
@@ -62,9 +64,9 @@ static int wait_for_space(pool *p, motet_time deadline)
     p->space_waiters++;
     guard_unlock(&p->guard);
     /* A worker that waits for room gives its place to another, which makes room. */
-    executor_worker *w = motet__worker_current();
-    bool blocked = w && deadline > 0 && w->ops->block(w);
-    int e = motet__park(&p->space, seen, deadline, 0);
+    executor_worker *w = deadline > 0 ? motet__worker_current() : NULL;
+    bool blocked = w && w->ops->block(w);
+    int e = w && !blocked ? w->ops->help(w, &p->space, seen + 1, deadline) : motet__park(&p->space, seen, deadline, 0);
     if (blocked)
         w->ops->unblock(w);
     guard_lock(&p->guard);
@@ -85,6 +87,17 @@ static int give_up(pool *p, int code)
     return code;
 }
 
+/* No worker could be started, for `code`, while others may have counted on it: when nobody is left to run them, the jobs
+ * that wait fail. */
+static void check_stranded(pool *p, int code)
+{
+    guard_lock(&p->guard);
+    bool stranded = p->queue.count && p->alive <= p->blocked;
+    guard_unlock(&p->guard);
+    if (stranded)
+        end_pending(p, code);
+}
+
 /* Under the guard: sees to it that somebody will run what is about to be put: 1 it had to let go of the guard, 0, or the
  * code with which no thread could be had. */
 static int ensure_worker(pool *p)
@@ -96,6 +109,8 @@ static int ensure_worker(pool *p)
     p->alive++;
     guard_unlock(&p->guard);
     int e = motet__pool_start_worker(p);
+    if (e < 0)
+        check_stranded(p, e);
     guard_lock(&p->guard);
     return e < 0 ? e : 1;
 }
@@ -121,8 +136,10 @@ int motet__pool_put(pool *p, job *j, motet_time deadline, uint64_t items)
     if (!p->searching)
         motet__pool_more_to_do(p, &wakes);
     guard_unlock(&p->guard);
-    /* A thread that can't be started is none the worse: somebody is alive. */
-    motet__pool_wake(p, &wakes);
+    /* A thread more that can't be started is none the worse: somebody is alive, or else the future fails. */
+    int e = motet__pool_wake(p, &wakes);
+    if (e < 0)
+        check_stranded(p, e);
     return 0;
 }
 
@@ -134,6 +151,7 @@ static void run_future(job *j, int code)
         motet_future_cancel(f);
     } else if (motet__future_claim(f)) {
         if (code) {
+            atomic_add_relaxed(&p->cancelled, 1);
             motet__future_fail(f, code, MOTET_WORKER_DIED);
         } else {
             motet__future_run(f);
@@ -155,26 +173,36 @@ static int thread_submit(motet_executor *ex, motet_future *f, const motet_submit
 
 /* ---- callers that help ----------------------------------------------------------------------------- */
 
-static bool run_for_caller(motet_executor *ex, motet_future *f)
+bool motet__pool_caller_enters(pool *p)
 {
-    pool *p = pool_of(ex);
-    pool_wakes wakes = {0};
     guard_lock(&p->guard);
     bool open = !p->ended;
     if (open)
         p->callers++;
     guard_unlock(&p->guard);
-    if (!open)
-        return false;
-    bool ran = motet__future_claim(f);
-    if (ran)
-        motet__future_run(f);
+    return open;
+}
+
+void motet__pool_caller_leaves(pool *p, uint64_t ran)
+{
+    pool_wakes wakes = {0};
     guard_lock(&p->guard);
     p->callers--;
     p->by_callers += ran;
     motet__pool_check_end(p, &wakes);
     guard_unlock(&p->guard);
     motet__pool_wake(p, &wakes);
+}
+
+static bool run_for_caller(motet_executor *ex, motet_future *f)
+{
+    pool *p = pool_of(ex);
+    if (!motet__pool_caller_enters(p))
+        return false;
+    bool ran = motet__future_claim(f);
+    if (ran)
+        motet__future_run(f);
+    motet__pool_caller_leaves(p, ran);
     return ran;
 }
 
@@ -188,19 +216,18 @@ static int thread_kill(motet_future *f)
 /* Ends with `code` every job that has not begun. Counted as a caller: the pool doesn't end under it. */
 static void end_pending(pool *p, int code)
 {
+    bool stolen;
     guard_lock(&p->guard);
     p->callers++;
-    bool stolen;
+    if (p->closing)
+        atomic_store_relaxed(&p->dropping, true); /* the rest of maps that have begun */
     for (job *j; (j = motet__pool_take_any(p, &stolen));) {
         guard_unlock(&p->guard);
         j->run(j, code);
         guard_lock(&p->guard);
     }
-    pool_wakes wakes = {0};
-    p->callers--;
-    motet__pool_check_end(p, &wakes);
     guard_unlock(&p->guard);
-    motet__pool_wake(p, &wakes);
+    motet__pool_caller_leaves(p, 0);
 }
 
 /* Refuses new jobs; every sleeper gets up to see that it can leave, every submitter that it came too late. */
@@ -307,8 +334,7 @@ static const executor_ops thread_pool_ops = {
 static void at_exit(exit_hook *hook)
 {
     pool *p = container_of(hook, pool, exit_hook);
-    executor_worker *w = motet__worker_current();
-    if (w && w->executor == &p->base)
+    if (motet__executor_runs_here(&p->base))
         begin_closing(p, 0); /* a task called exit: it can't wait for itself */
     else
         thread_shutdown(&p->base, false, MOTET_FOREVER); /* not cut short: who runs exit hooks is shielded */

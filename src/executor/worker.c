@@ -21,9 +21,10 @@ void motet__worker_set_current(executor_worker *w)
     current = w;
 }
 
-void motet__task_enter(task_frame *frame, motet_future *f)
+void motet__task_enter(task_frame *frame, const motet_future *f, const motet_executor *ex)
 {
     frame->future = f;
+    frame->executor = ex;
     frame->outer = innermost;
     innermost = frame;
     depth++;
@@ -39,6 +40,16 @@ bool motet__task_runs_here(const motet_future *f)
 {
     for (const task_frame *frame = innermost; frame; frame = frame->outer)
         if (frame->future == f)
+            return true;
+    return false;
+}
+
+bool motet__executor_runs_here(const motet_executor *ex)
+{
+    if (current && current->executor == ex)
+        return true;
+    for (const task_frame *frame = innermost; frame; frame = frame->outer)
+        if (frame->executor == ex)
             return true;
     return false;
 }
@@ -78,7 +89,7 @@ static bool soon(const uint32_t *word, uint32_t at_least, motet_time deadline)
 int motet__worker_wait(const uint32_t *word, uint32_t at_least, motet_time deadline)
 {
     executor_worker *w = current;
-    if (!w)
+    if (!w || !motet__park_allowed()) /* there park says no */
         return park_until(word, at_least, deadline);
     if (soon(word, at_least, deadline))
         return 0;

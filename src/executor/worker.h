@@ -35,19 +35,22 @@ void motet__worker_set_current(executor_worker *w);
 
 /* A task that runs on this thread, tasks that it runs while waiting included. */
 typedef struct task_frame {
-    struct motet_future *future; /* NULL: items of a map */
+    const struct motet_future *future; /* NULL: items of a map */
+    const motet_executor *executor;    /* whose task it is, also when a thread outside runs it */
     struct task_frame *outer;
 } task_frame;
 
-void motet__task_enter(task_frame *frame, motet_future *f);
+void motet__task_enter(task_frame *frame, const motet_future *f, const motet_executor *ex);
 void motet__task_leave(task_frame *frame);
 /* True when `f` is being run on this very thread, so that waiting for it would never end. */
 bool motet__task_runs_here(const motet_future *f);
+/* True on a worker of the executor's, and on any other thread that runs a task of it: `ex` can't end before it returns. */
+bool motet__executor_runs_here(const motet_executor *ex);
 /* How many tasks are nested on this thread's stack. */
 unsigned motet__task_depth(void);
 
 /* Waits until *word is at least `at_least` with whoever else may run the executor's work doing so. The word's changer wakes
- * all waiters of its address. 0; -ETIMEDOUT; -ECANCELED; -EINTR. */
+ * all waiters of its address. 0; -ETIMEDOUT; -ECANCELED; -EINTR; -EPERM in the child of a raw fork. */
 int motet__worker_wait(const uint32_t *word, uint32_t at_least, motet_time deadline);
 
 #endif
