@@ -72,15 +72,9 @@ int motet_buffer_append(motet_buffer *b, const void *data, size_t size)
     return 0;
 }
 
-void *motet_buffer_data(motet_buffer *b)
-{
-    return b ? b->data : NULL;
-}
+void *motet_buffer_data(motet_buffer *b) { return b ? b->data : NULL; }
 
-size_t motet_buffer_size(const motet_buffer *b)
-{
-    return b ? b->size : 0;
-}
+size_t motet_buffer_size(const motet_buffer *b) { return b ? b->size : 0; }
 
 void motet_buffer_clear(motet_buffer *b)
 {

@@ -46,7 +46,7 @@ int jobs_next_slot(jobs *all)
     return all->lowest_free + 1;
 }
 
-int jobs_start(jobs *all, uint64_t sequence, const char *program, const char *const argv[])
+int jobs_start(jobs *all, int slot, uint64_t sequence, const char *program, const char *const argv[])
 {
     const motet_child_options options = {
         .stdin_ = all->null_fd > 0 ? all->null_fd : MOTET_NULL,
@@ -56,14 +56,13 @@ int jobs_start(jobs *all, uint64_t sequence, const char *program, const char *co
         .new_group = true,
         .die_with_thread = true,
     };
-    int slot = jobs_next_slot(all) - 1;
-    job *j = &all->slots[slot];
+    job *j = &all->slots[slot - 1];
     int r = motet_child_start(&j->child, argv, &options);
     if (r < 0)
         return r;
     j->sequence = sequence;
     all->running++;
-    struct pollfd *fds = &all->fds[FDS_SLOTS + slot * FDS_PER_SLOT];
+    struct pollfd *fds = &all->fds[FDS_SLOTS + (slot - 1) * FDS_PER_SLOT];
     fds[FD_ENDED].fd = motet_child_fd(j->child);
     fds[FD_OUT].fd = motet_child_stdout(j->child);
     fds[FD_ERR].fd = motet_child_stderr(j->child);

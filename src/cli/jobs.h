@@ -34,8 +34,8 @@ void jobs_close(jobs *all);
 /* The number of the slot that the next job gets, from 1; one must be free. */
 int jobs_next_slot(jobs *all);
 
-/* Starts a job there. `program` is the file to run, NULL: look for argv[0]. 0, or -errno and nothing runs. */
-int jobs_start(jobs *all, uint64_t sequence, const char *program, const char *const argv[]);
+/* Starts a job in slot number `slot`, which is free. `program` is the file to run, NULL: look for argv[0]. 0, or -errno and nothing runs. */
+int jobs_start(jobs *all, int slot, uint64_t sequence, const char *program, const char *const argv[]);
 
 /* What poll found about the jobs, `ready` places in all. */
 void jobs_serve(jobs *all);

@@ -50,16 +50,14 @@ typedef struct run {
     jobs jobs;
     uint64_t started; /* sequence of the last job whose command was made */
     uint64_t failed, done;
-    const char *const *waiting; /* the command of job `started`, when it could not be started yet */
+    const char *const *waiting; /* the command of job `started`, while it isn't started yet */
+    int waiting_slot;           /* the slot that it names, which stays free for it */
     motet_time begin;
 } run;
 
 static run *self; /* for job_done */
 
-int run_help(void)
-{
-    return print_text(help_text);
-}
+int run_help(void) { return print_text(help_text); }
 
 /* ---- the program ----------------------------------------------------------------------------------- */
 
@@ -135,6 +133,7 @@ static input_state next_command(run *r, int slot)
         return INPUT_NONE;
     }
     r->started++;
+    r->waiting_slot = slot;
     return INPUT_GOT;
 }
 
@@ -146,7 +145,7 @@ static bool is_passing(int error)
 /* Starts r->waiting. False: there is no room for it now. */
 static bool start_waiting(run *r)
 {
-    int e = jobs_start(&r->jobs, r->started, r->program, r->waiting);
+    int e = jobs_start(&r->jobs, r->waiting_slot, r->started, r->program, r->waiting);
     if (is_passing(e) && r->jobs.running)
         return false; /* when a job has ended there is more room */
     if (e < 0) {

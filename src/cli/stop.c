@@ -59,15 +59,9 @@ int stop_listen(void)
     return 0;
 }
 
-int stop_signal(void)
-{
-    return first_signal;
-}
+int stop_signal(void) { return first_signal; }
 
-int stop_fd(void)
-{
-    return wake_pipe[0];
-}
+int stop_fd(void) { return wake_pipe[0]; }
 
 /* ---- orphans --------------------------------------------------------------------------------------- */
 

@@ -82,10 +82,7 @@ static size_t split(const char *text, part *parts)
     return n;
 }
 
-static bool is_fixed(const word *w)
-{
-    return w->count == 1 && w->parts->kind == LITERAL;
-}
+static bool is_fixed(const word *w) { return w->count == 1 && w->parts->kind == LITERAL; }
 
 template *template_new(char **words, size_t count)
 {
@@ -131,10 +128,7 @@ void template_free(template *t)
     free(t);
 }
 
-bool template_program_fixed(const template *t)
-{
-    return is_fixed(&t->words[0]);
-}
+bool template_program_fixed(const template *t) { return is_fixed(&t->words[0]); }
 
 /* ---- expanding ------------------------------------------------------------------------------------- */
 
