@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/* The schedule explorer inside.
+ *
+ * One execution runs a scenario's virtual threads on one OS thread. Each step of the seam (atomic.h, sys.h) comes here: the
+ * engine first decides who goes on (sched.c, asking search.c), then carries the step out on the memory model (memory.c).
+ * Every question that has more than one answer is a *choice*; an execution is the list of its choices, and the same list
+ * gives the same execution. So nothing is stored between executions but that list (stateless search), and each begins in the
+ * same world: the program's writable data, its thread-local data and the heap are put back (world.c).
+ *
+ * Therefore no variable of the explorer's own may be static: all its state is in `struct engine`, which lies outside that
+ * data, at S. And all addresses are the same from run to run (the program is not position-independent; heap and stacks lie
+ * at fixed places), since motet hashes some.
+ *
+ * Virtual threads have their own thread-local data: at the start as many real threads are made, which never run; a virtual
+ * thread runs with the thread pointer of one of them. */
+#ifndef MOTET_SIM_ENGINE_H
+#define MOTET_SIM_ENGINE_H
+
+#include "sim.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    THREADS_MAX = 12,
+    HISTORY_MAX = 16,      /* stores of a location that may still be read; older ones are forgotten */
+    LOCS_MAX = 4096,       /* locations of one scenario; a power of two */
+    CHOICES_MAX = 1 << 16, /* of one execution */
+    IDS_MAX = 24,          /* alternatives of one choice */
+    KEYS_MAX = 16,
+    EVENTFDS_MAX = 32,
+    NAMES_MAX = 64,
+    RACES_MAX = 512, /* locations of SIM_READ and SIM_WRITE; a power of two */
+    DEVIATIONS_MAX = 4096,
+    STACK_SIZE = 128 * 1024,
+    ARENA_SIZE = 1 << 20, /* of each thread's heap */
+};
+
+/* ---- memory.c -------------------------------------------------------------------------------------- */
+
+typedef struct vclock {
+    uint16_t c[16]; /* THREADS_MAX are in use; 16 make whole vector registers */
+} vclock;
+
+static inline void vclock_join(vclock *restrict a, const vclock *restrict b)
+{
+    for (int i = 0; i < 16; i++)
+        a->c[i] = a->c[i] > b->c[i] ? a->c[i] : b->c[i];
+}
+
+/* What a release gives to the acquire that reads it. `hb`: what happened before. `seen` is hb and what fences add to it: it
+ * bounds which stores may still be read, and orders no plain data. `fence`: the last seq_cst fence before it, as a number of
+ * the engine's; seq_cst accesses up to there are not to be overlooked. */
+typedef struct message {
+    vclock hb, seen;
+    uint32_t fence;
+} message;
+
+typedef struct store {
+    uint64_t value;
+    message message;
+    bool has_message;
+    bool from_previous; /* a read-modify-write: nothing may come between it and the store before it */
+} store;
+
+/* From `when` on (a thread's clock, or a step) the access at mo position `pos` is the furthest. Ascending in both. */
+typedef struct mark {
+    uint32_t when;
+    uint16_t pos;
+} mark;
+
+typedef struct marks {
+    uint16_t n;
+    mark m[HISTORY_MAX + 1];
+} marks;
+
+typedef struct loc {
+    const volatile void *addr;
+    /* of all executions of the search: who ever touched it, and whether accesses to it can conflict */
+    uint32_t touched; /* one bit a thread */
+    bool written, conflicts;
+    /* of this execution, if `epoch` is its number */
+    uint32_t epoch;
+    uint8_t size;
+    uint16_t n; /* stores, in modification order; the last one's value is what memory holds */
+    store *stores;
+    marks *seq_cst;   /* by steps */
+    marks *by_thread; /* by each thread's clock */
+} loc;
+
+/* ---- steps ----------------------------------------------------------------------------------------- */
+
+enum { OP_LOCAL, OP_LOAD, OP_WRITE, OP_FENCE, OP_WAIT, OP_WAKE, OP_RELAX, OP_JOIN, OP_POLL };
+
+typedef struct op {
+    uint8_t kind;
+    bool seq_cst;
+    loc *loc;
+    const char *at;
+} op;
+
+/* ---- threads --------------------------------------------------------------------------------------- */
+
+enum { T_NONE, T_READY, T_ASLEEP, T_POLLING, T_JOINING, T_DONE };
+
+typedef struct thread {
+    int id, state;
+    void *sp;          /* of the one that does not run */
+    uintptr_t pointer; /* the thread pointer: of thread-local data */
+    void *tls;         /* where the program's own part of that lies */
+    char *stack;
+    const char *name;
+    void *(*run)(void *);
+    void *arg;
+    op pending; /* what it does when it goes on */
+    int result; /* of what it waits for */
+    int64_t deadline;
+    const volatile void *futex; /* asleep on */
+    struct thread *next_sleeper;
+    struct thread *target; /* joined */
+    bool mortal, dead;
+    bool fresh;   /* started or woken: its next step is asked for, so that all searches count alike */
+    bool yielded; /* spins until somebody has written: until `writes` of the engine differs */
+    uint32_t yielded_at;
+    unsigned persist;               /* so many more rounds of spinning without yielding */
+    uint32_t polls[4], polls_count; /* eventfds that it polls */
+    const void *values[KEYS_MAX];
+    /* clocks */
+    vclock hb, seen;
+    uint32_t fence;
+    message released;        /* at its last release fence */
+    message pending_acquire; /* of relaxed loads, for an acquire fence to come */
+    bool has_released;
+    /* heap */
+    char *arena;
+    uint32_t arena_used;
+    /* search */
+    int priority;
+} thread;
+
+/* ---- choices --------------------------------------------------------------------------------------- */
+
+/* What one alternative of a schedule choice is: a thread and what happens to it. */
+enum { GO, TIMEOUT, SPURIOUS, INTERRUPT, DIE, WHATS };
+#define ID(thread, what) ((thread)*8 + (what))
+#define ID_THREAD(id)    ((id) / 8)
+#define ID_WHAT(id)      ((id) % 8)
+
+enum { C_SCHEDULE, C_READ, C_PLACE, C_WAITER, C_ALLOC, C_SPIN, C_PICK };
+
+typedef struct choice {
+    uint32_t point; /* number of the question in its execution, those with one answer counted too */
+    uint8_t kind, n, taken;
+    uint8_t preemptions; /* before it */
+    uint8_t faults;
+    uint8_t ids[IDS_MAX];
+    uint8_t cost[IDS_MAX]; /* preemptions that the alternative costs */
+    uint8_t fault[IDS_MAX];
+    unsigned __int128 asleep; /* ids: explored already, and nothing since depends on them */
+} choice;
+
+typedef struct deviation {
+    uint32_t point;
+    uint32_t value; /* C_SCHEDULE: an id; else an index */
+} deviation;
+
+enum { MODE_DFS, MODE_RANDOM, MODE_PCT, MODE_REPLAY };
+
+typedef struct search {
+    int mode;
+    bool weak;
+    int bound; /* preemptions; -1: none, and equivalent schedules are left out */
+    int faults_max;
+    uint64_t random;
+    /* the current execution's choices; for MODE_DFS the first `fixed` are given */
+    choice *choices;
+    uint32_t count, fixed;
+    bool grew; /* a location turned out to conflict: begin anew */
+    /* MODE_PCT */
+    int depth, lowest;
+    uint32_t changes[16], steps_seen;
+    /* MODE_REPLAY, and what a failure was */
+    deviation *script;
+    uint32_t script_count, script_next;
+    deviation *taken; /* the deviations of this execution from the default */
+    uint32_t taken_count;
+    deviation *scratch, *found;
+} search;
+
+enum { RAN_OK, RAN_FAILED, RAN_CUT };
+
+typedef struct race {
+    const void *addr;
+    uint32_t epoch;
+    uint16_t write_clock;
+    int8_t writer;
+    uint16_t reads[THREADS_MAX];
+    const char *at;
+} race;
+
+typedef struct engine {
+    bool on; /* an execution runs */
+    const sim_scenario *scenario;
+    thread threads[THREADS_MAX];
+    int threads_count;
+    thread *current; /* who runs */
+    thread *turn;    /* who was last chosen */
+    void *sp;        /* of the engine's own context */
+    uintptr_t pointer;
+    uint32_t epoch, point, steps, writes;
+    int64_t now;
+    uint64_t random; /* of sys_random */
+    int preemptions, faults;
+    unsigned __int128 asleep;
+    bool tracing;
+    int outcome;
+    char message[512];
+    const void *litmus;    /* the test that runs */
+    char outcome_text[16]; /* what its execution came to */
+
+    loc locs[LOCS_MAX];
+    loc *loc_order[LOCS_MAX];
+    uint32_t locs_count;
+    vclock fences; /* `seen` of every seq_cst fence so far */
+    race races[RACES_MAX];
+
+    thread *sleepers;                /* on futexes, those that sleep longest first */
+    uint32_t eventfds[EVENTFDS_MAX]; /* 0 closed, 1 open, 2 and more: signalled */
+    void (*destroy[KEYS_MAX])(void *);
+    int keys;
+    int allocated; /* blocks alive */
+    struct {
+        const char *base, *name;
+        size_t size;
+    } names[NAMES_MAX];
+    int names_count;
+    int cpus;
+
+    search search;
+
+    /* world.c */
+    char *snapshot, *tls_snapshot;
+    size_t tls_size;
+    uint8_t *heap_map; /* one byte for 16 bytes of heap: 0 never given, 1 given, 2 freed */
+    char *heap;
+    store *store_pool;
+    marks *marks_pool;
+} engine;
+
+extern engine *S;
+
+/* ---- world.c --------------------------------------------------------------------------------------- */
+void sim_world_open(void);
+void sim_world_reset(void);
+
+/* ---- memory.c -------------------------------------------------------------------------------------- */
+loc *sim_loc(const volatile void *p, unsigned size);
+void sim_memory_reset(void);
+uint64_t sim_memory_read(loc *l, int order, bool *old);
+void sim_memory_write(loc *l, uint64_t value, int order);
+/* Reads and, if `change` says so, writes at once. Returns what was read. */
+typedef bool sim_change(uint64_t was, uint64_t *value, const void *arg);
+uint64_t sim_memory_update(loc *l, sim_change *change, const void *arg, int order, int failed, bool *changed);
+void sim_memory_fence(int order);
+void sim_memory_started(thread *parent, thread *child);
+void sim_memory_joined(thread *t, const thread *ended);
+
+/* ---- sched.c --------------------------------------------------------------------------------------- */
+int sim_execute(const sim_scenario *s);
+/* The current thread is about to do `o`: others may come first. */
+void sim_point(op o);
+/* The current thread can't go on: others do, until its state is T_READY again. */
+void sim_block(void);
+thread *sim_thread_new(void *(*run)(void *), void *arg, const char *name);
+_Noreturn void sim_stop(int outcome);
+void sim_switch(void **save, void *load, uintptr_t pointer);
+
+/* ---- futex.c --------------------------------------------------------------------------------------- */
+void sim_sleeper_remove(thread *t);
+
+/* ---- search.c -------------------------------------------------------------------------------------- */
+/* One of n answers, by index; the default is 0. */
+unsigned sim_choose(int kind, unsigned n, const uint8_t *ids, const uint8_t *cost, const uint8_t *fault);
+/* Before the first execution. */
+void sim_search_begin(void);
+/* The next execution of a depth-first search: false when all were run. */
+bool sim_search_next(void);
+uint64_t sim_random(uint64_t *state);
+
+/* ---- trace.c, seed.c ------------------------------------------------------------------------------- */
+void sim_trace(const char *at, const char *format, ...) __attribute__((format(printf, 2, 3)));
+const char *sim_name_of(const volatile void *p, char *buffer, size_t size);
+#define TRACE(...) (__builtin_expect(S->tracing, 0) ? sim_trace(__VA_ARGS__) : (void)0)
+void sim_seed_print(FILE *out, const sim_scenario *s, bool weak, const deviation *d, uint32_t n);
+bool sim_seed_parse(const char *text, char *scenario, size_t size, bool *weak, deviation *d, uint32_t *n);
+/* Makes d shorter as long as the scenario still fails. */
+uint32_t sim_shrink(const sim_scenario *s, bool weak, deviation *d, uint32_t n);
+int sim_replay(const sim_scenario *s, bool weak, const deviation *d, uint32_t n, bool trace);
+
+/* ---- run.c ----------------------------------------------------------------------------------------- */
+typedef struct run_result {
+    uint64_t schedules;
+    bool failed, complete, weak;
+    deviation *deviations;
+    uint32_t deviations_count;
+    char message[600];
+} run_result;
+typedef struct run_plan {
+    int mode;
+    bool weak;
+    int bound, depth, faults_max;
+    uint64_t schedules;
+    double seconds; /* 0: any */
+    uint64_t seed;
+    bool progress;
+    void (*each)(void *arg); /* after each execution that was not cut */
+    void *arg;
+} run_plan;
+void sim_explore(const sim_scenario *s, const run_plan *plan, run_result *ret);
+
+/* ---- litmus.c -------------------------------------------------------------------------------------- */
+int sim_litmus_run(const char *only, bool verbose);
+void sim_litmus_list(void);
+
+#endif

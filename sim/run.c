@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/* Many executions of one scenario, by a plan. */
+#include "engine.h"
+
+#include <time.h>
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void begin(const run_plan *plan)
+{
+    search *q = &S->search;
+    for (uint32_t i = 0; i < S->locs_count; i++)
+        *S->loc_order[i] = (loc){0};
+    S->locs_count = 0;
+    q->weak = plan->weak;
+    q->bound = plan->bound;
+    q->depth = plan->depth;
+    q->faults_max = plan->faults_max;
+    q->count = q->fixed = 0;
+    q->grew = false;
+    q->steps_seen = 0;
+}
+
+static void failed(const sim_scenario *s, const run_plan *plan, run_result *ret)
+{
+    search *q = &S->search;
+    deviation *found = q->found;
+    snprintf(ret->message, sizeof ret->message, "%s", S->message);
+    ret->failed = true;
+    uint32_t n = q->taken_count;
+    memcpy(found, q->taken, n * sizeof *found);
+    if (sim_replay(s, plan->weak, found, n, false) != RAN_FAILED) {
+        snprintf(ret->message, sizeof ret->message, "%s (and the replay does not fail)", S->message);
+    } else {
+        deviation *d = ret->deviations;
+        memcpy(d, q->taken, q->taken_count * sizeof *d);
+        n = sim_shrink(s, plan->weak, d, q->taken_count);
+        sim_replay(s, plan->weak, d, n, false);
+        snprintf(ret->message, sizeof ret->message, "%s", S->message);
+    }
+    ret->deviations_count = n;
+}
+
+static void progress(const sim_scenario *s, uint64_t n, double since)
+{
+    fprintf(stderr, "\r%s: %llu schedules, %.0f thousand a second \r", s->name, (unsigned long long)n,
+            (double)n / since / 1000);
+}
+
+void sim_explore(const sim_scenario *s, const run_plan *plan, run_result *ret)
+{
+    search *q = &S->search;
+    double start = seconds();
+    begin(plan);
+    ret->schedules = 0;
+    ret->failed = ret->complete = false;
+    for (uint64_t i = 0; i < plan->schedules; i++) {
+        q->mode = plan->mode;
+        q->random = plan->seed + i * 0x1000;
+        sim_search_begin();
+        int outcome = sim_execute(s);
+        ret->schedules += outcome != RAN_CUT;
+        if (S->steps > q->steps_seen)
+            q->steps_seen = S->steps;
+        if (outcome == RAN_FAILED) {
+            failed(s, plan, ret);
+            return;
+        }
+        if (outcome == RAN_OK && plan->each)
+            plan->each(plan->arg);
+        if (plan->mode == MODE_DFS && !sim_search_next()) {
+            ret->complete = true;
+            return;
+        }
+        if (i % 1024 == 1023 && (plan->seconds > 0 || plan->progress)) {
+            double since = seconds() - start;
+            if (plan->progress && i % 65536 == 65535)
+                progress(s, ret->schedules, since);
+            if (plan->seconds > 0 && since > plan->seconds)
+                return;
+        }
+    }
+}
