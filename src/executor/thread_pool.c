@@ -334,10 +334,15 @@ static const executor_ops thread_pool_ops = {
 static void at_exit(exit_hook *hook)
 {
     pool *p = container_of(hook, pool, exit_hook);
-    if (motet__executor_runs_here(&p->base))
-        begin_closing(p, 0); /* a task called exit: it can't wait for itself */
-    else
+    executor_worker *w = motet__worker_current();
+    if (motet__executor_runs_here(&p->base)) {
+        /* A task called exit: it can't wait for itself. Others do the rest, and are waited for as every thread is. */
+        begin_closing(p, 0);
+        if (w && w->executor == &p->base)
+            w->ops->block(w);
+    } else {
         thread_shutdown(&p->base, false, MOTET_FOREVER); /* not cut short: who runs exit hooks is shielded */
+    }
 }
 
 /* With an initializer every worker starts at once, and each has to come through. */
