@@ -125,17 +125,21 @@ struct result {
 
 static void complain(const char *path, int code) { fprintf(stderr, "wordcount: %s: %s\n", path, strerror(-code)); }
 
-/* Runs `task` over all pieces. A file that can't be read is no reason to stop; anything else is. */
+/* Runs `task` over all pieces. A file that can't be read is no reason to stop: its codes say so. Anything else is. */
 static int map_pieces(motet_executor *pool, const motet_task *task, const struct files *f, const char *what,
                       long *words, int *codes)
 {
     struct progress progress = {.what = what, .tty = isatty(STDERR_FILENO)};
     motet_map_options opt = {.chunk = CHUNK, .codes = codes, .on_done = show_progress, .arg = &progress};
+    memset(codes, 0, f->pieces_n * sizeof *codes);
     int code = motet_map(pool, task, f->pieces, words, f->pieces_n, &opt);
-    for (size_t i = 0; i < f->pieces_n; i++)
+    bool from_a_piece = false;
+    for (size_t i = 0; i < f->pieces_n; i++) {
         if (codes[i] == -ENOMEM)
             return -ENOMEM;
-    return code == 0 || codes[0] != -ECANCELED ? 0 : code;
+        from_a_piece |= codes[i] == code;
+    }
+    return from_a_piece ? 0 : code;
 }
 
 static int count_parallel(motet_executor *pool, const struct files *f, struct result *r)
