@@ -10,6 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifdef MOTET_SIM
+#include <seam_atomic.h> /* of sim/ */
+#else
+
 #define atomic_load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
 #define atomic_load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define atomic_load_seq_cst(p) __atomic_load_n((p), __ATOMIC_SEQ_CST)
@@ -75,5 +79,7 @@ static inline void cpu_relax(void)
     __asm__ volatile("isb" ::: "memory");
 #endif
 }
+
+#endif /* MOTET_SIM */
 
 #endif

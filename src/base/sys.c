@@ -12,6 +12,8 @@
 uint32_t motet__tsan_fence;
 #endif
 
+#ifndef MOTET_SIM /* sim/ has its own */
+
 uint64_t sys_random(void)
 {
     uint64_t number = 0;
@@ -67,3 +69,5 @@ bool motet__spin_pays(void)
     }
     return n > 1;
 }
+
+#endif

@@ -27,6 +27,15 @@
 /* The object that holds `member`, from a pointer to that member. */
 #define container_of(p, type, member) ((type *)(void *)((char *)(p) - offsetof(type, member)))
 
+static inline struct timespec sys_timespec(int64_t ns)
+{
+    return (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+}
+
+#ifdef MOTET_SIM
+#include <seam_sys.h> /* of sim/ */
+#else
+
 /* ---- memory ---------------------------------------------------------------------------------------- */
 
 /* `size` bytes, or NULL. What comes from here goes back through sys_free. */
@@ -69,11 +78,6 @@ static inline int64_t sys_now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static inline struct timespec sys_timespec(int64_t ns)
-{
-    return (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
 }
 
 /* A number nobody can foresee, from the kernel. */
@@ -124,5 +128,7 @@ static inline void sys_close(int fd)
 {
     close(fd);
 }
+
+#endif /* MOTET_SIM */
 
 #endif

@@ -7,6 +7,8 @@
 
 #include <sys/prctl.h>
 
+#ifndef MOTET_SIM /* sim/ has its own */
+
 /* Python's minimum too: below it, a call of printf may overflow. */
 enum { STACK_SIZE_MIN = 32 * 1024 };
 
@@ -74,3 +76,5 @@ int sys_key_create(sys_key *key, void (*destroy)(void *)) { return -pthread_key_
 int sys_key_set(sys_key key, void *value) { return -pthread_setspecific(key, value); }
 
 int sys_at_exit(void (*run)(void)) { return atexit(run) == 0 ? 0 : -ENOMEM; }
+
+#endif

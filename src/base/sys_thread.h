@@ -10,6 +10,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#ifdef MOTET_SIM
+#include <seam_thread.h> /* of sim/ */
+#else
+
 /* Starts a joinable thread with a stack of `stack_size` bytes. -EAGAIN: no more can be had; -EINVAL: too
  * small for the program's thread-local variables; -ENOMEM. */
 int sys_thread_create(size_t stack_size, void *(*run)(void *), void *arg);
@@ -43,5 +47,7 @@ int sys_key_set(sys_key key, void *value);
 
 /* Has `run` called by exit(), before what was registered earlier. */
 int sys_at_exit(void (*run)(void));
+
+#endif /* MOTET_SIM */
 
 #endif
