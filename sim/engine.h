@@ -122,6 +122,8 @@ typedef struct thread {
     bool fresh;   /* started or woken: its next step is asked for, so that all searches count alike */
     bool yielded; /* spins until somebody has written: until `writes` of the engine differs */
     uint32_t yielded_at;
+    bool persisted; /* spun to the end, when `writes` was persisted_at */
+    uint32_t persisted_at;
     unsigned persist;               /* so many more rounds of spinning without yielding */
     uint32_t polls[4], polls_count; /* eventfds that it polls */
     const void *values[KEYS_MAX];
@@ -169,7 +171,8 @@ enum { MODE_DFS, MODE_RANDOM, MODE_PCT, MODE_REPLAY };
 typedef struct search {
     int mode;
     bool weak;
-    int bound; /* preemptions; -1: none, and equivalent schedules are left out */
+    bool plain; /* nothing is left out: to prove that what is left out is no loss */
+    int bound;  /* preemptions; -1: none, and equivalent schedules are left out */
     int faults_max;
     uint64_t random;
     /* the current execution's choices; for MODE_DFS the first `fixed` are given */
@@ -213,6 +216,8 @@ typedef struct engine {
     int preemptions, faults;
     unsigned __int128 asleep;
     bool tracing;
+    uint64_t traced; /* a hash of the last line */
+    uint32_t traced_again;
     int outcome;
     char message[512];
     const void *litmus;    /* the test that runs */
@@ -290,6 +295,8 @@ uint64_t sim_random(uint64_t *state);
 /* ---- trace.c, seed.c ------------------------------------------------------------------------------- */
 void sim_trace(const char *at, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const char *sim_name_of(const volatile void *p, char *buffer, size_t size);
+/* "file:line" of an `at`. */
+const char *sim_place(const char *at, char *buffer, size_t size);
 #define TRACE(...) (__builtin_expect(S->tracing, 0) ? sim_trace(__VA_ARGS__) : (void)0)
 void sim_seed_print(FILE *out, const sim_scenario *s, bool weak, const deviation *d, uint32_t n);
 bool sim_seed_parse(const char *text, char *scenario, size_t size, bool *weak, deviation *d, uint32_t *n);
@@ -307,7 +314,7 @@ typedef struct run_result {
 } run_result;
 typedef struct run_plan {
     int mode;
-    bool weak;
+    bool weak, plain;
     int bound, depth, faults_max;
     uint64_t schedules;
     double seconds; /* 0: any */
@@ -319,7 +326,7 @@ typedef struct run_plan {
 void sim_explore(const sim_scenario *s, const run_plan *plan, run_result *ret);
 
 /* ---- litmus.c -------------------------------------------------------------------------------------- */
-int sim_litmus_run(const char *only, bool verbose);
+int sim_litmus_run(const char *only, bool verbose, bool plain);
 void sim_litmus_list(void);
 
 #endif

@@ -176,13 +176,19 @@ static bool compare(const litmus *t, const outcomes *seen, const outcomes *allow
     return same;
 }
 
-static bool run_one(const litmus *t, bool verbose, uint64_t *schedules)
+static bool run_one(const litmus *t, bool verbose, bool plain, uint64_t *schedules)
 {
     static const sim_scenario scenario = {.name = "litmus", .run = run_program};
     program p;
     outcomes seen = {0}, allowed;
     run_result result = {.deviations = S->search.found};
-    run_plan plan = {.mode = MODE_DFS, .weak = true, .bound = -1, .schedules = 10000000, .each = collect, .arg = &seen};
+    run_plan plan = {.mode = MODE_DFS,
+                     .weak = true,
+                     .plain = plain,
+                     .bound = plain ? 1000 : -1,
+                     .schedules = 10000000,
+                     .each = collect,
+                     .arg = &seen};
     parse(t, &p);
     S->litmus = &p;
     sim_explore(&scenario, &plan, &result);
@@ -197,7 +203,7 @@ static bool run_one(const litmus *t, bool verbose, uint64_t *schedules)
     return good;
 }
 
-int sim_litmus_run(const char *only, bool verbose)
+int sim_litmus_run(const char *only, bool verbose, bool plain)
 {
     uint64_t schedules = 0;
     int tests = 0, failed = 0;
@@ -205,7 +211,7 @@ int sim_litmus_run(const char *only, bool verbose)
         if (only && strcmp(only, t->name) != 0)
             continue;
         tests++;
-        failed += !run_one(t, verbose, &schedules);
+        failed += !run_one(t, verbose, plain, &schedules);
     }
     printf("litmus: %d tests, %d wrong; %llu schedules\n", tests, failed, (unsigned long long)schedules);
     return failed || !tests;

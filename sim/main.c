@@ -32,6 +32,7 @@ static const char help[] =
     "  --schedules N   at most so many\n"
     "  --seconds S     at most so long\n"
     "  --seed N        where random numbers begin\n"
+    "  --plain         leaves out no schedule, equivalent or not (with --bound, litmus)\n"
     "  --progress      says how far it is\n"
     "\n"
     "Without a search each scenario is run as its plan says: --bound 2 (to the end, or a limit), without and with a\n"
@@ -223,6 +224,8 @@ static void parse(int argc, char **argv, options *o)
             o->plan.mode = MODE_RANDOM, o->planned = true;
         else if (strcmp(a, "--weak") == 0)
             o->plan.weak = true;
+        else if (strcmp(a, "--plain") == 0)
+            o->plan.plain = true;
         else if (strcmp(a, "--progress") == 0)
             o->plan.progress = true;
         else if (strcmp(a, "--verbose") == 0)
@@ -252,7 +255,7 @@ int main(int argc, char **argv)
     if (strcmp(command, "run") == 0)
         return run(&o);
     if (strcmp(command, "litmus") == 0)
-        return sim_litmus_run(o.names_count ? o.names[0] : NULL, o.verbose);
+        return sim_litmus_run(o.names_count ? o.names[0] : NULL, o.verbose, o.plan.plain);
     if (strcmp(command, "replay") == 0 && o.names_count == 1)
         return replay(o.names[0]);
     usage("unknown command: ", command);

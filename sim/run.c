@@ -18,6 +18,7 @@ static void begin(const run_plan *plan)
         *S->loc_order[i] = (loc){0};
     S->locs_count = 0;
     q->weak = plan->weak;
+    q->plain = plan->plain;
     q->bound = plan->bound;
     q->depth = plan->depth;
     q->faults_max = plan->faults_max;

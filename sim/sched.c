@@ -142,7 +142,7 @@ static void offer_all(offer *o)
 
 static void describe_stuck(void)
 {
-    char text[400] = "";
+    char text[400] = "", place[48];
     for (int i = 0; i < S->threads_count; i++) {
         const thread *t = &S->threads[i];
         size_t at = strlen(text);
@@ -151,7 +151,7 @@ static void describe_stuck(void)
                      t->state == T_ASLEEP    ? "sleeps at"
                      : t->state == T_POLLING ? "polls at"
                                              : "joins",
-                     t->pending.at ? t->pending.at : "");
+                     t->pending.at ? sim_place(t->pending.at, place, sizeof place) : "");
     }
     sim_fail("lost wakeup: nobody can go on%s", text);
 }
@@ -249,8 +249,8 @@ static void count_step(void)
 /* Nobody else's step is in conflict with it, as far as any execution has shown. */
 static bool concerns_nobody(const op *o)
 {
-    return S->search.mode == MODE_DFS && (o->kind == OP_LOAD || o->kind == OP_WRITE) && !o->loc->conflicts &&
-           !(S->scenario->faults & SIM_DEATHS);
+    return S->search.mode == MODE_DFS && !S->search.plain && (o->kind == OP_LOAD || o->kind == OP_WRITE) &&
+           !o->loc->conflicts && !(S->scenario->faults & SIM_DEATHS);
 }
 
 void sim_point(op o)
@@ -294,10 +294,13 @@ void sim_relax(const char *at)
         others |= &S->threads[i] != t && (may_go(&S->threads[i]) || S->threads[i].state == T_ASLEEP);
     if (!others)
         return;
-    /* Go on spinning until the loop's patience is at its end, or let others go first. */
-    if (sim_choose(C_SPIN, 2, NULL, NULL, NULL)) {
+    /* Go on spinning until the loop's patience is at its end, or let others go first; those who have no end come here
+     * again, and may not go on before somebody has written. */
+    if (sim_choose(C_SPIN, t->persisted && t->persisted_at == S->writes ? 1 : 2, NULL, NULL, NULL)) {
         TRACE(at, "spins on");
         t->persist = 150;
+        t->persisted = true;
+        t->persisted_at = S->writes;
         return;
     }
     TRACE(at, "spins");
