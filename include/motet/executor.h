@@ -2,7 +2,9 @@
 /* motet/executor.h - tasks, futures and the executors that run them.
  *
  * A task is a named function from a value to a value. It is submitted to an executor, which runs it on one of its workers,
- * and a future stands for its result. After Python's concurrent.futures. */
+ * and a future stands for its result. After Python's concurrent.futures.
+ *
+ * In the child of a raw fork what submits, waits, cancels or completes fails with -EPERM; futures that are over can be read. */
 #ifndef MOTET_EXECUTOR_H
 #define MOTET_EXECUTOR_H
 
@@ -91,7 +93,9 @@ MOTET_API int motet_submit(motet_executor *ex, const motet_task *task, motet_byt
 /* motet_map: runs `task` (of fixed sizes) over `n` inputs side by side at `in`, results in the same order at `out`. Waits until
  * all are done. The first failing item's code, by index, is returned (others run all the same, and their results stand;
  * what a failed item leaves in `out` is its own matter); on -ETIMEDOUT, -ECANCELED and -EINTR items that have not begun
- * never do, and what still runs no longer touches `in`, `out` and `codes`. A worker of the pool that maps helps; another
+ * never do, and what still runs no longer touches `in`, `out` and `codes` (of quick items, the last few microseconds' results
+ * may be lost with it; with a chunk of 1 none is). So it is for items that shutdown with `cancel_pending`, or terminate, cancels:
+ * the others' results stand. A worker of the pool that maps helps; another
  * thread helps if the pool was opened so.
  * 0; a task's code; -EINVAL; -EPIPE after shutdown; -ETIMEDOUT; -ECANCELED; -EINTR; -ENOMEM; -EAGAIN. */
 MOTET_API int motet_map(motet_executor *ex, const motet_task *task, const void *in, void *out, size_t n,
@@ -119,7 +123,7 @@ MOTET_API int motet_imap(motet_executor *ex, const motet_task *task, motet_imap_
 
 /* motet_executor_shutdown: refuses new tasks from now on, and waits until those submitted are over. With `cancel_pending` those
  * that have not begun are cancelled first. May be called again. 0; -ETIMEDOUT (it goes on shutting down); -ECANCELED, -EINTR
- * likewise; -EDEADLK from one of its own workers, with nothing done; -EINVAL. */
+ * likewise; -EDEADLK from inside one of its tasks, with nothing done; -EINVAL. */
 MOTET_API int motet_executor_shutdown(motet_executor *ex, bool cancel_pending, motet_time deadline);
 
 /* motet_executor_terminate: refuses new tasks, cancels those that have not begun and asks those that run to stop: a
@@ -133,7 +137,7 @@ typedef struct motet_executor_stats_t {
     unsigned waiting;     /* of these, inside a task that waits for a future */
     uint64_t submitted;   /* tasks, and items of maps */
     uint64_t finished;    /* those that ran */
-    uint64_t cancelled;   /* those that never will */
+    uint64_t cancelled;   /* those that never will: cancelled, or failed for want of a worker */
     uint64_t pending;     /* queued now; the cancelled are counted until a worker comes across them */
     uint64_t by_callers;  /* of the finished, run by threads outside that waited */
     uint64_t stolen;      /* tasks that one worker took from another's batch */
@@ -143,7 +147,8 @@ typedef struct motet_executor_stats_t {
 MOTET_API int motet_executor_stats(motet_executor *ex, motet_executor_stats_t *ret);
 
 /* motet_executor_close: shuts down, waits for what was submitted, joins the workers and frees the executor. Futures outlive it. NULL is
- * fine. Returns NULL; from one of its own workers it can't: then nothing is done and `ex` is returned. */
+ * fine. Returns NULL; from inside one of its tasks it can't: then nothing is done and `ex` is returned. In the child of a raw
+ * fork, where its workers are not, it is left as it stands. */
 MOTET_API motet_executor *motet_executor_close(motet_executor *ex);
 
 /* ---- futures --------------------------------------------------------------------------------------- */
@@ -153,7 +158,7 @@ typedef enum { MOTET_PENDING, MOTET_RUNNING, MOTET_CANCELLED, MOTET_DONE } motet
 typedef enum {
     MOTET_RETURNED,      /* the task returned; its code is its own */
     MOTET_WAS_CANCELLED, /* before it began */
-    MOTET_WORKER_DIED,   /* under it; or no worker could be initialized */
+    MOTET_WORKER_DIED,   /* under it; or no worker could be had */
     MOTET_TIME_LIMIT,
     MOTET_MEMORY_LIMIT,
     MOTET_POISON,        /* given up: too many workers died of it */
@@ -203,7 +208,7 @@ MOTET_API int motet_promise_set(motet_future *f, motet_bytes value, int code);
 MOTET_API int motet_future_on_done(motet_future *f, void (*done)(motet_future *f, void *arg), void *arg);
 
 /* motet_future_ref: another reference; returns `f`. motet_future_unref: gives one back; NULL is fine; returns NULL. A task whose
- * future nobody holds runs all the same. */
+ * future nobody holds runs all the same. A promise that nobody holds, and so nobody can set, is cancelled. */
 MOTET_API motet_future *motet_future_ref(motet_future *f);
 MOTET_API motet_future *motet_future_unref(motet_future *f);
 

@@ -2,7 +2,7 @@
 /* The contract of an executor: what a thread pool, and later a fiber pool, a process pool and a cluster, each provide.
  *
  * The calls of motet/executor.h check their arguments and go through this table. Every backend has to pass the one
- * conformance suite (conformance.h). */
+ * conformance suite (test_conformance.h). */
 #ifndef MOTET_EXECUTOR_EXECUTOR_H
 #define MOTET_EXECUTOR_EXECUTOR_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Workers of the thread pool that wait for futures: who stands in for them, and what happens when nobody can. */
-#include "executor/conformance.h"
+#include "executor/test_conformance.h"
 
 #include <stdlib.h>
 
@@ -96,6 +96,36 @@ TEST(stand_ins_step_back)
     CHECK_EQ(v.late, 0);
     CHECK_EQ(stats_of(ex).pending, MANY);
     CHECK_EQ(motet_event_set(&v.after.open), 0);
+    CHECK_EQ(motet_wait_all(f, MANY, MOTET_FOREVER), 0);
+    for (int i = 0; i < MANY; i++)
+        motet_future_unref(f[i]);
+    motet_future_unref(waiting);
+    motet_future_unref(v.awaited);
+    motet_executor_close(ex);
+    free(g);
+}
+
+TEST(nobody_is_woken_beside_a_busy_stand_in)
+{
+    enum { MANY = 50 };
+    conform_gate *g = conform_gate_new(&threads);
+    motet_executor *ex = conform_open_workers(&threads, 1);
+    visit v = {.back = 0};
+    motet_future *waiting, *held, *f[MANY];
+    CHECK_EQ(motet_promise_new(&v.awaited, 0), 0);
+    CHECK_EQ(motet_event_set(&v.after.open), 0);
+    CHECK_EQ(stand_in_wait_submit(ex, &(visit *){&v}, &waiting), 0);
+    conform_hold_workers(ex, g, 1, &held); /* on the stand-in */
+    CHECK_EQ(motet_promise_set(v.awaited, (motet_bytes){NULL, 0}, 0), 0);
+    CHECK_EQ(motet_future_wait(waiting, MOTET_FOREVER), 0);
+    while (stats_of(ex).idle < 1) /* the worker is back, finds nothing to do, and sleeps */
+        motet_yield();
+    for (int i = 0; i < MANY; i++) {
+        CHECK_EQ(stand_in_look_submit(ex, &(visit *){&v}, &f[i]), 0);
+        motet_yield();
+    }
+    CHECK_EQ(stats_of(ex).pending, MANY); /* one is at work, as many as the pool has workers */
+    conform_let_go(g, &held, 1);
     CHECK_EQ(motet_wait_all(f, MANY, MOTET_FOREVER), 0);
     for (int i = 0; i < MANY; i++)
         motet_future_unref(f[i]);
@@ -252,6 +282,16 @@ static motet_executor *open_alone(unsigned workers, size_t queue_max)
     return ex;
 }
 
+/* Every worker can still be woken, and all at once. */
+static void check_all_awake(motet_executor *ex, unsigned workers)
+{
+    conform_gate *g = conform_gate_new(&threads);
+    motet_future *held[4];
+    conform_hold_workers(ex, g, workers, held);
+    conform_let_go(g, held, workers);
+    free(g);
+}
+
 typedef struct branch {
     motet_executor *ex;
     int depth;
@@ -304,8 +344,9 @@ TEST(waiting_workers_help_themselves)
         CHECK_EQ(nodes, (2 << DEPTH) - 1);
         CHECK_EQ(stats_of(ex).alive, workers);
         motet_future_unref(f);
+        check_all_awake(ex, workers);
         CHECK_EQ(motet_executor_shutdown(ex, false, MOTET_FOREVER), 0);
-        conform_check_balance(ex, workers + (2 << DEPTH) - 1);
+        conform_check_balance(ex, 2 * workers + (2 << DEPTH) - 1);
         motet_executor_close(ex);
         motet_stack_size(before);
     }

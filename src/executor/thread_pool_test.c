@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The thread pool: every check of the conformance suite, and what only threads have: callers that help, stand-ins, the
  * program's end, a raw fork. */
-#include "executor/conformance.h"
+#include "executor/test_conformance.h"
 
 #include <stdio.h>
 #include <stdlib.h>

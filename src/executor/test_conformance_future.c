@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Conformance: a future at each stage of its life; cancelling; waiting for one. */
-#include "executor/conformance.h"
+#include "executor/test_conformance.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Conformance: tasks, gates and helpers that the checks have in common. */
-#include "executor/conformance.h"
+#include "executor/test_conformance.h"
 
 MOTET_TASK(conform_square, int, long)
 {

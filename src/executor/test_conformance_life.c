@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Conformance: opening an executor, its initializer, its workers, its statistics. */
-#include "executor/conformance.h"
+#include "executor/test_conformance.h"
 
 void conform_open_and_close(const conform_backend *b)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Conformance: back-pressure, a bounded number of tasks that wait for a worker. */
-#include "executor/conformance.h"
+#include "executor/test_conformance.h"
 
 static motet_executor *open_bounded(const conform_backend *b, unsigned workers, size_t queue_max)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Conformance: maps that run to their end. */
-#include "executor/conformance.h"
+#include "executor/test_conformance.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -120,6 +120,34 @@ void conform_map_failures(const conform_backend *b)
         CHECK_EQ(conform_code_map(ex, in, out, 16, &options), 0); /* none of these fails; positive codes don't */
     }
     motet_executor_close(ex);
+}
+
+typedef struct failing {
+    motet_event *go; /* waits for it, when not NULL */
+    int code;
+} failing;
+
+MOTET_TASK(conform_failing, failing, int)
+{
+    *out = 0;
+    if (in->go && motet_event_wait(in->go, MOTET_FOREVER) < 0)
+        return -EIO;
+    return in->code;
+}
+
+static void let_first_go(size_t done, size_t total, void *arg) { CHECK_EQ(motet_event_set(arg), 0); }
+
+void conform_map_first_failure_by_index(const conform_backend *b)
+{
+    motet_event *go = conform_alloc(b, sizeof *go);
+    CHECK_EQ(motet_event_init(go, b->sync_flags), 0);
+    motet_executor *ex = conform_open_workers(b, 2);
+    failing in[2] = {{go, -ENOSPC}, {NULL, -EXDEV}}; /* the second has failed long before the first does */
+    int out[2];
+    motet_map_options options = {.chunk = 1, .on_done = let_first_go, .arg = go};
+    CHECK_EQ(conform_failing_map(ex, in, out, 2, &options), -ENOSPC);
+    motet_executor_close(ex);
+    b->free(go);
 }
 
 static _Thread_local bool is_caller;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Conformance: shutdown, terminate, close, and what outlives them. */
-#include "executor/conformance.h"
+#include "executor/test_conformance.h"
 
 void conform_shutdown_refuses_and_finishes(const conform_backend *b)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Conformance: tasks that wait for tasks of their own executor, and of others. */
-#include "executor/conformance.h"
+#include "executor/test_conformance.h"
 
 typedef struct level {
     motet_executor *ex, *other; /* the next level runs on `other` */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Conformance: submitting a task and getting its result. */
-#include "executor/conformance.h"
+#include "executor/test_conformance.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Conformance: waiting for several futures: all, any, as they get over. */
-#include "executor/conformance.h"
+#include "executor/test_conformance.h"
 
 void conform_wait_all(const conform_backend *b)
 {

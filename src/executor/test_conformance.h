@@ -88,16 +88,17 @@ typedef struct conform_backend {
     X(completions_of_cancelled)    \
     X(several_from_a_task)
 
-#define CONFORM_CHECKS_MAP(X) \
-    X(map_in_order)           \
-    X(map_chunks)             \
-    X(map_of_nothing)         \
-    X(map_of_one)             \
-    X(map_large_items)        \
-    X(map_failures)           \
-    X(map_progress)           \
-    X(map_from_a_task)        \
-    X(maps_at_once)           \
+#define CONFORM_CHECKS_MAP(X)     \
+    X(map_in_order)               \
+    X(map_chunks)                 \
+    X(map_of_nothing)             \
+    X(map_of_one)                 \
+    X(map_large_items)            \
+    X(map_failures)               \
+    X(map_progress)               \
+    X(map_first_failure_by_index) \
+    X(map_from_a_task)            \
+    X(maps_at_once)               \
     X(map_misuse)
 
 #define CONFORM_CHECKS_MAP_STOP(X)     \
@@ -106,6 +107,8 @@ typedef struct conform_backend {
     X(map_cancelled)                   \
     X(map_after_shutdown)              \
     X(map_cut_by_cancel_pending)       \
+    X(map_left_in_a_batch)             \
+    X(map_left_during_copies)          \
     X(map_cut_by_terminate)
 
 #define CONFORM_CHECKS_IMAP(X) \
@@ -161,7 +164,7 @@ typedef struct conform_backend {
 #define CONFORM_DECLARE(check) void conform_##check(const conform_backend *b);
 CONFORM_CHECKS(CONFORM_DECLARE)
 
-/* ---- what the checks have in common (conformance.c) ------------------------------------------------ */
+/* ---- what the checks have in common (test_conformance.c) ------------------------------------------------ */
 
 /* Opens one, or fails the test. */
 motet_executor *conform_open(const conform_backend *b, const motet_pool_options *opt);

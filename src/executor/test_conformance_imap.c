@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Conformance: maps over inputs that are made one by one. */
-#include "executor/conformance.h"
+#include "executor/test_conformance.h"
 
 /* A run of motet_imap: its inputs are 0 to n - 1. */
 typedef struct lazy {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Conformance: callbacks of futures, each exactly once. */
-#include "executor/conformance.h"
+#include "executor/test_conformance.h"
 
 typedef struct calls {
     motet_future *f;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Conformance: maps that end before all their items have run. */
-#include "executor/conformance.h"
+#include "executor/test_conformance.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { ITEMS = 100, WORKERS = 2 };
 
@@ -155,6 +156,59 @@ void conform_map_cancelled(const conform_backend *b)
         motet_executor_close(ex);
         b->free(g);
     }
+}
+
+void conform_map_left_in_a_batch(const conform_backend *b)
+{
+    CONFORM_NEEDS(b, holds_worker);
+    conform_gate *g = conform_gate_new(b);
+    motet_executor *ex = conform_open_workers(b, 1);
+    mapping *m = mapping_new(ex, NULL, ITEMS);
+    for (int i = ITEMS / 2; i < ITEMS; i++)
+        m->in[i].gate = g; /* slow ones after many quick ones, all in one chunk */
+    motet_thread *t;
+    CHECK_EQ(motet_thread_start(&t, map_quick_or_held, m, NULL), 0);
+    conform_gate_await(g, 1);
+    CHECK_EQ(motet_thread_cancel(t), 0);
+    CHECK_EQ(join(t), -ECANCELED);
+    for (int i = 0; i < ITEMS; i++)
+        CHECK(m->codes[i] == -ECANCELED || (i < ITEMS / 2 && m->codes[i] == 0 && m->out[i] == i));
+    mapping_free(m);
+    CHECK_EQ(motet_event_set(&g->open), 0);
+    CHECK_EQ(motet_executor_shutdown(ex, false, MOTET_FOREVER), 0);
+    CHECK_EQ(atomic_load_relaxed(&g->ran), 1);
+    conform_check_balance(ex, ITEMS);
+    motet_executor_close(ex);
+    b->free(g);
+}
+
+typedef struct megabyte {
+    char bytes[1 << 20];
+} megabyte;
+
+MOTET_TASK(conform_megabyte, megabyte, megabyte)
+{
+    out->bytes[0] = in->bytes[0];
+    return 0;
+}
+
+void conform_map_left_during_copies(const conform_backend *b)
+{
+    enum { ROUNDS = 30, COUNT = 4 };
+    const size_t size = COUNT * sizeof(megabyte);
+    motet_executor *ex = conform_open_workers(b, 2);
+    for (int i = 0; i < ROUNDS; i++) {
+        void *memory = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        CHECK(memory != MAP_FAILED);
+        megabyte *in = memory, *out = in + COUNT;
+        int e = conform_megabyte_map(ex, in, out, COUNT,
+                                     &(motet_map_options){.deadline = motet_after(i * 100 * MOTET_US)});
+        CHECK(e == 0 || e == -ETIMEDOUT);
+        CHECK_EQ(munmap(memory, 2 * size), 0); /* who still copies dies */
+    }
+    CHECK_EQ(motet_executor_shutdown(ex, false, MOTET_FOREVER), 0);
+    conform_check_balance(ex, ROUNDS * COUNT);
+    motet_executor_close(ex);
 }
 
 void conform_map_after_shutdown(const conform_backend *b)
