@@ -205,6 +205,8 @@ int64_t sim_clock(void) { return S ? S->now : 1; }
 
 int64_t sim_now(void) { return S->now; }
 
+void sim_pass(int64_t ns) { S->now += ns; }
+
 /* A thread always gets the same: otherwise steps of different threads would not commute. */
 uint64_t sim_random_number(void) { return 0x9E3779B97F4A7C15u * (uint64_t)(S ? S->current->id + 1 : 1); }
 

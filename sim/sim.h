@@ -74,6 +74,9 @@ int sim_allocated(void);
 /* The virtual clock, in nanoseconds. */
 int64_t sim_now(void);
 
+/* Lets time pass. */
+void sim_pass(int64_t ns);
+
 /* What sys_cpus_allowed says; 1 unless set: then nobody spins in park. */
 void sim_cpus(int n);
 
