@@ -43,14 +43,14 @@ MOTET_API const motet_task *motet_task_find(const char *name);
 /* ---- options --------------------------------------------------------------------------------------- */
 
 typedef struct motet_pool_options {
-    unsigned workers;         /* 0: one for each CPU (motet_cpu_count) */
-    const char *name;         /* its workers are called NAME-1, NAME-2 ...; NULL: "Pool" */
-    motet_fn *initializer;    /* called with `arg` by each worker before its first task; a negative return is a failure */
-    void *arg;                /* of the initializer */
-    size_t queue_max;         /* so many tasks may wait for a worker, then submit waits; 0: no bound */
-    unsigned retries;         /* how often an idempotent task is run again when its worker died (threads don't) */
-    bool caller_helps;        /* a thread outside the pool that waits for a task may run it itself */
-    int method;               /* processes only, as are all that follow: not 0 is -ENOTSUP for threads */
+    unsigned workers;      /* 0: one for each CPU (motet_cpu_count) */
+    const char *name;      /* its workers are called NAME-1, NAME-2 ...; NULL: "Pool" */
+    motet_fn *initializer; /* called with `arg` by each worker before its first task; a negative return is a failure */
+    void *arg;             /* of the initializer */
+    size_t queue_max;      /* so many tasks may wait for a worker, then submit waits; 0: no bound */
+    unsigned retries;      /* how often an idempotent task is run again when its worker died (threads don't) */
+    bool caller_helps;     /* a thread outside the pool that waits for a task may run it itself */
+    int method;            /* processes only, as are all that follow: not 0 is -ENOTSUP for threads */
     unsigned max_tasks_per_worker;
     int64_t task_timeout_ns;
     size_t memory_max;
@@ -106,8 +106,8 @@ MOTET_API int motet_map(motet_executor *ex, const motet_task *task, const void *
 typedef int motet_imap_next(void *arg, motet_buffer *in);
 
 typedef struct motet_imap_options {
-    bool unordered; /* results as they come instead of in the order of the inputs */
-    size_t ahead;   /* so many inputs are under way at most; 0: four times the CPUs, at least 16 */
+    bool unordered;      /* results as they come instead of in the order of the inputs */
+    size_t ahead;        /* so many inputs are under way at most; 0: four times the CPUs, at least 16 */
     motet_time deadline; /* for the whole; 0: for ever */
     /* Takes a result: the input's index, the task's code, its value (valid during the call). Not 0: stop with this code. */
     int (*result)(void *arg, size_t index, int code, motet_bytes value);
@@ -131,16 +131,16 @@ MOTET_API int motet_executor_shutdown(motet_executor *ex, bool cancel_pending, m
 MOTET_API int motet_executor_terminate(motet_executor *ex);
 
 typedef struct motet_executor_stats_t {
-    unsigned workers;     /* as opened */
-    unsigned alive;       /* workers that exist, stand-ins included */
-    unsigned idle;        /* of these, asleep */
-    unsigned waiting;     /* of these, inside a task that waits for a future */
-    uint64_t submitted;   /* tasks, and items of maps */
-    uint64_t finished;    /* those that ran */
-    uint64_t cancelled;   /* those that never will: cancelled, or failed for want of a worker */
-    uint64_t pending;     /* queued now; the cancelled are counted until a worker comes across them */
-    uint64_t by_callers;  /* of the finished, run by threads outside that waited */
-    uint64_t stolen;      /* tasks that one worker took from another's batch */
+    unsigned workers;    /* as opened */
+    unsigned alive;      /* workers that exist, stand-ins included */
+    unsigned idle;       /* of these, asleep */
+    unsigned waiting;    /* of these, inside a task that waits for a future */
+    uint64_t submitted;  /* tasks, and items of maps */
+    uint64_t finished;   /* those that ran */
+    uint64_t cancelled;  /* those that never will: cancelled, or failed for want of a worker */
+    uint64_t pending;    /* queued now; the cancelled are counted until a worker comes across them */
+    uint64_t by_callers; /* of the finished, run by threads outside that waited */
+    uint64_t stolen;     /* tasks that one worker took from another's batch */
 } motet_executor_stats_t;
 
 /* motet_executor_stats: a moment's truth. 0; -EINVAL. */
@@ -161,7 +161,7 @@ typedef enum {
     MOTET_WORKER_DIED,   /* under it; or no worker could be had */
     MOTET_TIME_LIMIT,
     MOTET_MEMORY_LIMIT,
-    MOTET_POISON,        /* given up: too many workers died of it */
+    MOTET_POISON, /* given up: too many workers died of it */
 } motet_outcome;
 
 /* motet_future_state_of: where it stands now. NULL counts as cancelled. */
@@ -246,7 +246,7 @@ MOTET_API motet_completions *motet_completions_close(motet_completions *it);
 #define MOTET__C extern "C"
 #define MOTET__STRICT
 #else
-#define MOTET__C extern
+#define MOTET__C      extern
 /* A pointer to another type is an error here, as in compilers since GCC 14, and not a mere warning. */
 #define MOTET__STRICT _Pragma("GCC diagnostic error \"-Wincompatible-pointer-types\"")
 #endif
@@ -255,11 +255,11 @@ MOTET_API motet_completions *motet_completions_close(motet_completions *it);
 #define MOTET__IN(type)  const __typeof__(type)
 #define MOTET__OUT(type) __typeof__(type)
 
-#define MOTET__REGISTER(name)                                                           \
-    __attribute__((constructor)) static void motet_register_##name(void)                \
-    {                                                                                   \
-        static motet_task_entry entry = {&name, NULL};                                  \
-        motet_task_register(&entry);                                                    \
+#define MOTET__REGISTER(name)                                            \
+    __attribute__((constructor)) static void motet_register_##name(void) \
+    {                                                                    \
+        static motet_task_entry entry = {&name, NULL};                   \
+        motet_task_register(&entry);                                     \
     }
 
 /* MOTET_TASK_DECLARE(name, in type, out type): for headers: the descriptor `name`, defined elsewhere by MOTET_TASK, and its typed
@@ -267,70 +267,70 @@ MOTET_API motet_completions *motet_completions_close(motet_completions *it);
  *   int name_submit(motet_executor *ex, const in_type *in, motet_future **f);          as motet_submit
  *   int name_result(motet_future *f, out_type *out, motet_time deadline);              as motet_future_take
  *   int name_map(motet_executor *ex, const in_type *in, out_type *out, size_t n, const motet_map_options *opt); */
-#define MOTET_TASK_DECLARE(name, in_type, out_type)                                                           \
-    MOTET__STRICT                                                                                             \
-    MOTET__C const motet_task name;                                                                           \
-    MOTET__C int name##_submit(motet_executor *ex, MOTET__IN(in_type) *in, motet_future **f);                 \
-    MOTET__C int name##_result(motet_future *f, MOTET__OUT(out_type) *out, motet_time deadline);              \
-    MOTET__C int name##_map(motet_executor *ex, MOTET__IN(in_type) *in, MOTET__OUT(out_type) *out, size_t n,  \
+#define MOTET_TASK_DECLARE(name, in_type, out_type)                                                            \
+    MOTET__STRICT                                                                                              \
+    MOTET__C const motet_task name;                                                                            \
+    MOTET__C int name##_submit(motet_executor *ex, MOTET__IN(in_type) * in, motet_future * *f);                \
+    MOTET__C int name##_result(motet_future *f, MOTET__OUT(out_type) * out, motet_time deadline);              \
+    MOTET__C int name##_map(motet_executor *ex, MOTET__IN(in_type) * in, MOTET__OUT(out_type) * out, size_t n, \
                             const motet_map_options *opt);
 
 /* MOTET_TASK(name, in type, out type) { body }: a task from one plain value to another, both copied. The body sees
  * `const in_type *in` and `out_type *out`, and returns 0 or a negative code. Types may be aligned to 64 bytes at most.
  * The task and its helpers are for the whole program: one name twice in it does not link. */
-#define MOTET_TASK(name, in_type, out_type)                                                                   \
-    MOTET_TASK_DECLARE(name, in_type, out_type)                                                               \
-    int name##_submit(motet_executor *ex, MOTET__IN(in_type) *in, motet_future **f)                           \
-    {                                                                                                         \
-        motet_bytes bytes = {in, sizeof(in_type)};                                                            \
-        return motet_submit(ex, &name, bytes, NULL, f);                                                       \
-    }                                                                                                         \
-    int name##_result(motet_future *f, MOTET__OUT(out_type) *out, motet_time deadline)                        \
-    {                                                                                                         \
-        return motet_future_take(f, &name, out, sizeof(out_type), deadline);                                  \
-    }                                                                                                         \
-    int name##_map(motet_executor *ex, MOTET__IN(in_type) *in, MOTET__OUT(out_type) *out, size_t n,           \
-                   const motet_map_options *opt)                                                              \
-    {                                                                                                         \
-        return motet_map(ex, &name, in, out, n, opt);                                                         \
-    }                                                                                                         \
-    static int motet_body_##name(MOTET__IN(in_type) *in, MOTET__OUT(out_type) *out);                          \
-    static int motet_call_##name(const void *in, void *out)                                                   \
-    {                                                                                                         \
-        return motet_body_##name((MOTET__IN(in_type) *)in, (MOTET__OUT(out_type) *)out);                      \
-    }                                                                                                         \
-    const motet_task name = {#name, sizeof(in_type), sizeof(out_type), motet_call_##name, NULL};              \
-    MOTET__REGISTER(name)                                                                                     \
-    static int motet_body_##name(MOTET__UNUSED MOTET__IN(in_type) *in, MOTET__UNUSED MOTET__OUT(out_type) *out)
+#define MOTET_TASK(name, in_type, out_type)                                                           \
+    MOTET_TASK_DECLARE(name, in_type, out_type)                                                       \
+    int name##_submit(motet_executor *ex, MOTET__IN(in_type) * in, motet_future * *f)                 \
+    {                                                                                                 \
+        motet_bytes bytes = {in, sizeof(in_type)};                                                    \
+        return motet_submit(ex, &name, bytes, NULL, f);                                               \
+    }                                                                                                 \
+    int name##_result(motet_future *f, MOTET__OUT(out_type) * out, motet_time deadline)               \
+    {                                                                                                 \
+        return motet_future_take(f, &name, out, sizeof(out_type), deadline);                          \
+    }                                                                                                 \
+    int name##_map(motet_executor *ex, MOTET__IN(in_type) * in, MOTET__OUT(out_type) * out, size_t n, \
+                   const motet_map_options *opt)                                                      \
+    {                                                                                                 \
+        return motet_map(ex, &name, in, out, n, opt);                                                 \
+    }                                                                                                 \
+    static int motet_body_##name(MOTET__IN(in_type) * in, MOTET__OUT(out_type) * out);                \
+    static int motet_call_##name(const void *in, void *out)                                           \
+    {                                                                                                 \
+        return motet_body_##name((MOTET__IN(in_type) *)in, (MOTET__OUT(out_type) *)out);              \
+    }                                                                                                 \
+    const motet_task name = {#name, sizeof(in_type), sizeof(out_type), motet_call_##name, NULL};      \
+    MOTET__REGISTER(name)                                                                             \
+    static int motet_body_##name(MOTET__UNUSED MOTET__IN(in_type) * in, MOTET__UNUSED MOTET__OUT(out_type) * out)
 
 /* MOTET_TASK_BYTES_DECLARE(name): for headers, with the typed helpers
  *   int name_submit(motet_executor *ex, motet_bytes in, motet_future **f);
  *   int name_result(motet_future *f, motet_buffer *out, motet_time deadline);          appends the result to `out` */
-#define MOTET_TASK_BYTES_DECLARE(name)                                                                        \
-    MOTET__STRICT                                                                                             \
-    MOTET__C const motet_task name;                                                                           \
-    MOTET__C int name##_submit(motet_executor *ex, motet_bytes in, motet_future **f);                         \
+#define MOTET_TASK_BYTES_DECLARE(name)                                                \
+    MOTET__STRICT                                                                     \
+    MOTET__C const motet_task name;                                                   \
+    MOTET__C int name##_submit(motet_executor *ex, motet_bytes in, motet_future **f); \
     MOTET__C int name##_result(motet_future *f, motet_buffer *out, motet_time deadline);
 
 /* MOTET_TASK_BYTES(name) { body }: a task from bytes to bytes. The body sees `motet_bytes in` and appends to `motet_buffer *out`. */
-#define MOTET_TASK_BYTES(name)                                                                                \
-    MOTET_TASK_BYTES_DECLARE(name)                                                                            \
-    int name##_submit(motet_executor *ex, motet_bytes in, motet_future **f)                                   \
-    {                                                                                                         \
-        return motet_submit(ex, &name, in, NULL, f);                                                          \
-    }                                                                                                         \
-    int name##_result(motet_future *f, motet_buffer *out, motet_time deadline)                                \
-    {                                                                                                         \
-        int code = motet_future_take(f, &name, NULL, 0, deadline);                                            \
-        if (code < 0)                                                                                         \
-            return code;                                                                                      \
-        motet_bytes value = motet_future_value(f);                                                            \
-        int e = motet_buffer_append(out, value.data, value.size);                                             \
-        return e < 0 ? e : code;                                                                              \
-    }                                                                                                         \
-    static int motet_body_##name(motet_bytes in, motet_buffer *out);                                          \
-    const motet_task name = {#name, 0, 0, NULL, motet_body_##name};                                           \
-    MOTET__REGISTER(name)                                                                                     \
+#define MOTET_TASK_BYTES(name)                                                 \
+    MOTET_TASK_BYTES_DECLARE(name)                                             \
+    int name##_submit(motet_executor *ex, motet_bytes in, motet_future **f)    \
+    {                                                                          \
+        return motet_submit(ex, &name, in, NULL, f);                           \
+    }                                                                          \
+    int name##_result(motet_future *f, motet_buffer *out, motet_time deadline) \
+    {                                                                          \
+        int code = motet_future_take(f, &name, NULL, 0, deadline);             \
+        if (code < 0)                                                          \
+            return code;                                                       \
+        motet_bytes value = motet_future_value(f);                             \
+        int e = motet_buffer_append(out, value.data, value.size);              \
+        return e < 0 ? e : code;                                               \
+    }                                                                          \
+    static int motet_body_##name(motet_bytes in, motet_buffer *out);           \
+    const motet_task name = {#name, 0, 0, NULL, motet_body_##name};            \
+    MOTET__REGISTER(name)                                                      \
     static int motet_body_##name(MOTET__UNUSED motet_bytes in, MOTET__UNUSED motet_buffer *out)
 
 #endif

@@ -11,17 +11,14 @@
 #include <string.h>
 
 enum {
-    VALUE_ALIGNMENT = 64,  /* of inputs and outputs: the most that a type may ask for */
-    SMALL_ALIGNMENT = 16,  /* the least: what malloc gives */
-    NEST_MAX = 200,        /* so many tasks may nest on a thread's stack; deeper ones get a thread */
+    VALUE_ALIGNMENT = 64, /* of inputs and outputs: the most that a type may ask for */
+    SMALL_ALIGNMENT = 16, /* the least: what malloc gives */
+    NEST_MAX = 200,       /* so many tasks may nest on a thread's stack; deeper ones get a thread */
 };
 
 /* ---- making ---------------------------------------------------------------------------------------- */
 
-static size_t align_up(size_t n, size_t alignment)
-{
-    return (n + alignment - 1) & ~(alignment - 1);
-}
+static size_t align_up(size_t n, size_t alignment) { return (n + alignment - 1) & ~(alignment - 1); }
 
 /* The most that a type of this size can need: its size is a multiple of its alignment. */
 static size_t alignment_for(size_t size)
@@ -33,7 +30,8 @@ static size_t alignment_for(size_t size)
 /* A future with room for input and output behind it. */
 static motet_future *allocate(size_t in_size, size_t out_size, uint32_t references)
 {
-    size_t alignment = alignment_for(in_size) > alignment_for(out_size) ? alignment_for(in_size) : alignment_for(out_size);
+    size_t alignment = alignment_for(in_size) > alignment_for(out_size) ? alignment_for(in_size)
+                                                                        : alignment_for(out_size);
     if (!in_size && !out_size)
         alignment = SMALL_ALIGNMENT;
     size_t in_at = align_up(sizeof(motet_future), in_size ? alignment_for(in_size) : 1);
@@ -46,8 +44,11 @@ static motet_future *allocate(size_t in_size, size_t out_size, uint32_t referenc
     motet_future *f = alignment > SMALL_ALIGNMENT ? sys_alloc_lines(whole) : sys_alloc(whole);
     if (!f)
         return NULL;
-    *f = (motet_future){.references = references, .in_offset = (uint32_t)in_at, .out_offset = (uint32_t)out_at,
-                        .in_size = in_size, .out_size = out_size};
+    *f = (motet_future){.references = references,
+                        .in_offset = (uint32_t)in_at,
+                        .out_offset = (uint32_t)out_at,
+                        .in_size = in_size,
+                        .out_size = out_size};
     return f;
 }
 
@@ -279,8 +280,7 @@ int motet_future_on_done(motet_future *f, void (*done)(motet_future *f, void *ar
     /* On the list before the flag: who ends the future takes the list under the guard, so after this. */
     uint32_t state = atomic_load_relaxed(&f->state);
     bool over;
-    while (!(over = future_over(state)) && !atomic_cas_acq_rel(&f->state, &state, state | FUTURE_CALLBACKS)) {
-    }
+    while (!(over = future_over(state)) && !atomic_cas_acq_rel(&f->state, &state, state | FUTURE_CALLBACKS)) {}
     if (!over) {
         future_callback **end = &f->callbacks;
         while (*end)
@@ -303,8 +303,7 @@ const uint32_t *motet__future_state_word(motet_future *f)
 {
     uint32_t state = atomic_load_relaxed(&f->state);
     while (!future_over(state) && !(state & FUTURE_WAITERS) &&
-           !atomic_cas_acq_rel(&f->state, &state, state | FUTURE_WAITERS)) {
-    }
+           !atomic_cas_acq_rel(&f->state, &state, state | FUTURE_WAITERS)) {}
     return &f->state;
 }
 

@@ -47,11 +47,11 @@ struct motet_future {
     job job;
     uint32_t state;
     uint32_t references;
-    const motet_task *task;   /* NULL: a promise */
+    const motet_task *task;         /* NULL: a promise */
     const struct executor_ops *ops; /* of its executor; NULL: a promise */
     motet_executor *executor;       /* never followed unless `for_callers`: it may be closed and gone */
     bool for_callers;               /* a caller outside may run it; then it holds a reference of the executor */
-    int code;                 /* from here to out_bytes: the completer's until OVER, then read-only */
+    int code;                       /* from here to out_bytes: the completer's until OVER, then read-only */
     motet_outcome outcome;
     uint32_t in_offset, out_offset; /* bytes from the future; its memory holds input and output */
     size_t in_size, out_size;       /* bytes of input (a promise: room for its value), of the value */
@@ -75,15 +75,9 @@ void motet__future_run(motet_future *f);
 void motet__future_fail(motet_future *f, int code, motet_outcome outcome);
 
 /* The value's place in the future. */
-static inline void *future_out(motet_future *f)
-{
-    return (char *)f + f->out_offset;
-}
+static inline void *future_out(motet_future *f) { return (char *)f + f->out_offset; }
 
-static inline bool future_over(uint32_t state)
-{
-    return state >= MOTET__FUTURE_OVER;
-}
+static inline bool future_over(uint32_t state) { return state >= MOTET__FUTURE_OVER; }
 
 /* motet__future_state_word: the word to park on, announced: from now on who ends the future wakes every waiter of the
  * word's address. It is at least MOTET__FUTURE_OVER once the future is over. */

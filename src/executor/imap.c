@@ -13,8 +13,8 @@ typedef struct window {
     const motet_imap_options *opt;
     motet_time deadline;
     motet_buffer *in;
-    motet_future **futures; /* `count` of them under way */
-    size_t *indexes;        /* which input each is of */
+    motet_future **futures;     /* `count` of them under way */
+    size_t *indexes;            /* which input each is of */
     size_t first, count, ahead; /* ordered: a ring that begins at `first`; unordered: the places from 0 */
     size_t inputs;
     int code; /* of the first failed task, when nobody takes results */

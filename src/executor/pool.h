@@ -24,17 +24,17 @@
 #ifndef MOTET_EXECUTOR_POOL_H
 #define MOTET_EXECUTOR_POOL_H
 
+#include "base/spin.h"
 #include "executor/executor.h"
 #include "executor/ring.h"
 #include "executor/worker.h"
-#include "base/spin.h"
 #include "thread/thread.h"
 
 enum {
-    STAND_INS_MAX = 1024,   /* threads beyond `.workers`, for workers that wait */
-    WORKERS_MAX = 4096,     /* of `.workers` */
-    SEGMENT_JOBS = 510,     /* so that a segment is 4 KiB */
-    BATCH_MAX = 64,         /* jobs that a worker takes at a time */
+    STAND_INS_MAX = 1024, /* threads beyond `.workers`, for workers that wait */
+    WORKERS_MAX = 4096,   /* of `.workers` */
+    SEGMENT_JOBS = 510,   /* so that a segment is 4 KiB */
+    BATCH_MAX = 64,       /* jobs that a worker takes at a time */
 };
 
 typedef struct segment {
@@ -61,11 +61,11 @@ typedef struct worker {
     executor_worker base;
     pool *pool;
     motet_thread *thread;
-    bool stand_in;         /* one beyond the pool's own: it has no ring, and leaves when it is one too many */
-    spin_budget search;    /* how long it searches awake */
-    uint64_t stolen;       /* written by the worker alone */
-    struct worker *next;   /* on the pool's lists, guarded by it */
-    ring ring;             /* last: a stand-in's memory ends before it */
+    bool stand_in;       /* one beyond the pool's own: it has no ring, and leaves when it is one too many */
+    spin_budget search;  /* how long it searches awake */
+    uint64_t stolen;     /* written by the worker alone */
+    struct worker *next; /* on the pool's lists, guarded by it */
+    ring ring;           /* last: a stand-in's memory ends before it */
 } worker;
 
 struct pool {
@@ -82,13 +82,13 @@ struct pool {
     CACHE_ALIGNED guard guard;
     job_queue queue;
     unsigned alive, searching, sleepers, tokens, blocked, callers; /* callers: threads outside that run or end jobs */
-    unsigned own;                /* workers with a ring, ever made */
-    unsigned named;              /* workers ever started, for their names */
-    unsigned initializing;       /* at open: workers whose initializer has not returned */
+    unsigned own;                                                  /* workers with a ring, ever made */
+    unsigned named;                                                /* workers ever started, for their names */
+    unsigned initializing; /* at open: workers whose initializer has not returned */
     bool closing;
     int broken;
-    worker *list;                /* workers at work */
-    worker *left;                /* workers that have left, to be joined */
+    worker *list; /* workers at work */
+    worker *left; /* workers that have left, to be joined */
     uint64_t submitted, finished_before, cancelled, by_callers, stolen_before; /* `before`: by workers that left */
     uint32_t space_waiters;
 
@@ -98,10 +98,7 @@ struct pool {
     uint32_t ended; /* word: 1 when the last worker has ended after closing */
 };
 
-static inline pool *pool_of(motet_executor *ex)
-{
-    return container_of(ex, pool, base);
-}
+static inline pool *pool_of(motet_executor *ex) { return container_of(ex, pool, base); }
 
 /* What to do after the guard is released; gathered under it. */
 typedef struct pool_wakes {

@@ -50,7 +50,7 @@ struct map_run {
     CACHE_ALIGNED size_t done;
     uint32_t references;
     uint32_t inside; /* the gate */
-    uint32_t ticks; /* word: chunks done, when there is progress; else 1 at the end */
+    uint32_t ticks;  /* word: chunks done, when there is progress; else 1 at the end */
     map_part parts[];
 };
 
@@ -71,10 +71,7 @@ static bool gate_enter(map_run *m)
     return false;
 }
 
-static void gate_leave(map_run *m)
-{
-    atomic_sub_release(&m->inside, 1); /* partner: the acquire in gate_close */
-}
+static void gate_leave(map_run *m) { atomic_sub_release(&m->inside, 1); /* partner: the acquire in gate_close */ }
 
 /* Copies are short, so the wait is a few looks. */
 static void gate_close(map_run *m)
@@ -247,8 +244,15 @@ static map_run *new_map(pool *p, const motet_task *task, const void *in, void *o
         return NULL;
     size_t item = task->in_size > task->out_size ? task->in_size : task->out_size;
     size_t batch = item < COPY_BYTES ? COPY_BYTES / item : 1;
-    *m = (map_run){.pool = p, .task = task, .in = in, .out = out, .codes = opt->codes, .n = n, .chunk = chunk,
-                   .batch = batch < chunk ? batch : chunk, .progress = opt->on_done != NULL,
+    *m = (map_run){.pool = p,
+                   .task = task,
+                   .in = in,
+                   .out = out,
+                   .codes = opt->codes,
+                   .n = n,
+                   .chunk = chunk,
+                   .batch = batch < chunk ? batch : chunk,
+                   .progress = opt->on_done != NULL,
                    .references = (uint32_t)parts + 1};
     for (size_t i = 0; i < parts; i++)
         m->parts[i] = (map_part){.job = {.run = run_part}, .map = m};

@@ -19,16 +19,10 @@ typedef struct ring {
     job *slots[RING_SIZE];
 } ring;
 
-static inline bool ring_empty(ring *r)
-{
-    return atomic_load_acquire(&r->head) == atomic_load_acquire(&r->tail);
-}
+static inline bool ring_empty(ring *r) { return atomic_load_acquire(&r->head) == atomic_load_acquire(&r->tail); }
 
 /* By the owner. How many more it can put. */
-static inline uint32_t ring_room(ring *r)
-{
-    return RING_SIZE - (r->tail - atomic_load_acquire(&r->head));
-}
+static inline uint32_t ring_room(ring *r) { return RING_SIZE - (r->tail - atomic_load_acquire(&r->head)); }
 
 /* By the owner, who has seen that there is room. */
 static inline void ring_put(ring *r, job *j)

@@ -13,8 +13,7 @@ void motet_task_register(motet_task_entry *entry)
 {
     entry->next = atomic_load_relaxed(&tasks);
     /* Release: publishes the entry to those who walk the list. */
-    while (!atomic_cas_acq_rel(&tasks, &entry->next, entry)) {
-    }
+    while (!atomic_cas_acq_rel(&tasks, &entry->next, entry)) {}
 }
 
 const motet_task *motet_task_find(const char *name)

@@ -206,10 +206,7 @@ static bool run_for_caller(motet_executor *ex, motet_future *f)
     return ran;
 }
 
-static int thread_kill(motet_future *f)
-{
-    return -ENOTSUP;
-}
+static int thread_kill(motet_future *f) { return -ENOTSUP; }
 
 /* ---- the end --------------------------------------------------------------------------------------- */
 
@@ -389,8 +386,8 @@ static pool *new_pool(const motet_pool_options *opt)
         return NULL;
     }
     memcpy(copy, name, size);
-    p->base = (motet_executor){.ops = &thread_pool_ops, .caller_helps = opt->caller_helps, .references = 1,
-                               .free = thread_free};
+    p->base = (motet_executor){
+        .ops = &thread_pool_ops, .caller_helps = opt->caller_helps, .references = 1, .free = thread_free};
     p->name = copy;
     p->workers = opt->workers ? opt->workers : (unsigned)motet_cpu_count();
     p->queue_max = opt->queue_max ? opt->queue_max : UINT64_MAX;

@@ -11,15 +11,9 @@ static FAST_TLS executor_worker *current;
 static FAST_TLS task_frame *innermost;
 static FAST_TLS unsigned depth;
 
-executor_worker *motet__worker_current(void)
-{
-    return current;
-}
+executor_worker *motet__worker_current(void) { return current; }
 
-void motet__worker_set_current(executor_worker *w)
-{
-    current = w;
-}
+void motet__worker_set_current(executor_worker *w) { current = w; }
 
 void motet__task_enter(task_frame *frame, const motet_future *f, const motet_executor *ex)
 {
@@ -54,10 +48,7 @@ bool motet__executor_runs_here(const motet_executor *ex)
     return false;
 }
 
-unsigned motet__task_depth(void)
-{
-    return depth;
-}
+unsigned motet__task_depth(void) { return depth; }
 
 static int park_until(const uint32_t *word, uint32_t at_least, motet_time deadline)
 {
