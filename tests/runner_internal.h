@@ -81,6 +81,7 @@ struct belongings {
     int fd[FDS_MAX];
     int thread_count;
     pid_t thread[THREADS_MAX];
+    int links_beyond; /* of /proc/self/task */
 };
 void belongings_take(struct belongings *now);
 /* Writes a note for each thing that is there now and was not before; returns how many. */

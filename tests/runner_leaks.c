@@ -10,12 +10,22 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* How much the directory's exact count of links is above the threads that were read: 2, where /proc is Linux's own. A
+ * reading may miss a living thread when another ends meanwhile; then it is more. */
+static int links_beyond(const struct belongings *now)
+{
+    struct stat task;
+    return stat("/proc/self/task", &task) < 0 ? 0 : (int)task.st_nlink - now->thread_count;
+}
 
 void belongings_take(struct belongings *now)
 {
     now->thread_count = proc_numbers("/proc/self/task", now->thread, THREADS_MAX);
+    now->links_beyond = links_beyond(now);
     now->fd_count = proc_numbers("/proc/self/fd", now->fd, FDS_MAX);
 }
 
@@ -41,7 +51,8 @@ static void await_threads(const struct belongings *before, struct belongings *no
     int64_t deadline = runner_now_ms() + grace_ms;
     for (int pause_ms = 1;; pause_ms = pause_ms < 32 ? pause_ms * 2 : 32) {
         now->thread_count = proc_numbers("/proc/self/task", now->thread, THREADS_MAX);
-        if (extra(before->thread, before->thread_count, now->thread, now->thread_count) == 0)
+        if (extra(before->thread, before->thread_count, now->thread, now->thread_count) == 0 &&
+            links_beyond(now) <= before->links_beyond)
             return;
         if (runner_now_ms() >= deadline)
             return;
