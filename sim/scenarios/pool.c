@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/* The thread pool: submit against sleep, block and stand in, shutdown, terminate, map with a deadline. */
+#include "help.h"
+
+static motet_executor *pool;
+static uint32_t ran;
+
+MOTET_TASK(twice, int, int)
+{
+    atomic_add_relaxed(&ran, 1);
+    *out = 2 * *in;
+    return 0;
+}
+
+MOTET_TASK(nested, int, int)
+{
+    motet_future *f;
+    int e = twice_submit(pool, in, &f);
+    if (e == 0)
+        e = twice_result(f, out, MOTET_FOREVER);
+    motet_future_unref(f);
+    return e;
+}
+
+static void open_pool(unsigned workers, size_t queue_max, bool helps)
+{
+    motet_pool_options opt = {.workers = workers, .queue_max = queue_max, .caller_helps = helps};
+    SIM_CHECK_EQ(motet_thread_pool_open(&pool, &opt), 0);
+}
+
+static void close_pool(void)
+{
+    pool = motet_executor_close(pool);
+    sim_join_all();
+    SIM_CHECK_EQ(sim_allocated(), 0);
+}
+
+static void submit_and_wait(void *arg)
+{
+    motet_future *f;
+    int in = 5, out = 0;
+    SIM_CHECK_EQ(twice_submit(pool, &in, &f), 0);
+    SIM_CHECK_EQ(twice_result(f, &out, MOTET_FOREVER), 0);
+    SIM_CHECK_EQ(out, 10);
+    motet_future_unref(f);
+}
+
+SIM_SCENARIO(pool_submit, .about = "one task, one worker", .steps_max = 20000)
+{
+    open_pool(1, 0, false);
+    submit_and_wait(NULL);
+    close_pool();
+}
+
+SIM_SCENARIO(pool_submit_twice, .about = "one worker, asleep or not when the second task comes", .steps_max = 20000)
+{
+    open_pool(1, 0, false);
+    submit_and_wait(NULL);
+    submit_and_wait(NULL);
+    close_pool();
+}
+
+SIM_SCENARIO(pool_two_submitters, .about = "two submit to two workers", .steps_max = 20000)
+{
+    open_pool(2, 0, false);
+    int other = sim_spawn(submit_and_wait, NULL, "submitter");
+    submit_and_wait(NULL);
+    sim_join(other);
+    close_pool();
+}
+
+SIM_SCENARIO(pool_queue_full, .about = "two submit to a queue of one", .steps_max = 20000)
+{
+    open_pool(1, 1, false);
+    int other = sim_spawn(submit_and_wait, NULL, "submitter");
+    submit_and_wait(NULL);
+    sim_join(other);
+    close_pool();
+}
+
+SIM_SCENARIO(pool_nested, .about = "a task waits for one of its own pool of one worker", .steps_max = 20000)
+{
+    motet_future *f;
+    int in = 5, out = 0;
+    open_pool(1, 0, false);
+    SIM_CHECK_EQ(nested_submit(pool, &in, &f), 0);
+    SIM_CHECK_EQ(nested_result(f, &out, MOTET_FOREVER), 0);
+    SIM_CHECK_EQ(out, 10);
+    motet_future_unref(f);
+    close_pool();
+}
+
+SIM_SCENARIO(pool_caller_helps, .about = "who waits may run the task itself", .steps_max = 20000)
+{
+    open_pool(1, 0, true);
+    submit_and_wait(NULL);
+    SIM_CHECK_EQ(ran, 1);
+    close_pool();
+}
+
+static void submits_or_is_refused(void *arg)
+{
+    motet_future *f;
+    int in = 5, e = twice_submit(pool, &in, &f);
+    SIM_CHECK(e == 0 || e == -EPIPE);
+    if (e < 0)
+        return;
+    SIM_CHECK_EQ(motet_future_wait(f, MOTET_FOREVER), 0);
+    int code = motet_future_code(f);
+    SIM_CHECK(code == 0 || code == -ECANCELED);
+    motet_future_unref(f);
+}
+
+SIM_SCENARIO(pool_shutdown, .about = "a submit against shutdown: refused, or finished", .steps_max = 20000)
+{
+    open_pool(1, 0, false);
+    int other = sim_spawn(submits_or_is_refused, NULL, "submitter");
+    SIM_CHECK_EQ(motet_executor_shutdown(pool, false, MOTET_FOREVER), 0);
+    sim_join(other);
+    close_pool();
+}
+
+SIM_SCENARIO(pool_shutdown_cancel, .about = "a submit against a shutdown that cancels what is pending",
+             .steps_max = 20000)
+{
+    open_pool(1, 0, false);
+    int other = sim_spawn(submits_or_is_refused, NULL, "submitter");
+    SIM_CHECK_EQ(motet_executor_shutdown(pool, true, MOTET_FOREVER), 0);
+    sim_join(other);
+    close_pool();
+}
+
+SIM_SCENARIO(pool_terminate, .about = "a submit against terminate", .steps_max = 20000)
+{
+    open_pool(1, 0, false);
+    int other = sim_spawn(submits_or_is_refused, NULL, "submitter");
+    SIM_CHECK_EQ(motet_executor_terminate(pool), 0);
+    sim_join(other);
+    close_pool();
+}
+
+SIM_SCENARIO(pool_cancel, .about = "a future is cancelled or runs, and is over either way", .steps_max = 20000)
+{
+    motet_future *f;
+    int in = 5;
+    open_pool(1, 0, false);
+    SIM_CHECK_EQ(twice_submit(pool, &in, &f), 0);
+    int e = motet_future_cancel(f);
+    SIM_CHECK_EQ(motet_future_wait(f, MOTET_FOREVER), 0);
+    SIM_CHECK(e == 0 || e == -EAGAIN);
+    SIM_CHECK_EQ(motet_future_code(f), e == 0 ? -ECANCELED : 0);
+    motet_future_unref(f);
+    close_pool();
+    SIM_CHECK_EQ(ran, e == 0 ? 0 : 1);
+}
+
+SIM_SCENARIO(pool_map, .about = "three items over two workers", .steps_max = 20000)
+{
+    static const int in[3] = {1, 2, 3};
+    int out[3] = {0};
+    motet_map_options opt = {.chunk = 1};
+    open_pool(2, 0, false);
+    SIM_CHECK_EQ(twice_map(pool, in, out, 3, &opt), 0);
+    for (int i = 0; i < 3; i++)
+        SIM_CHECK_EQ(out[i], 2 * in[i]);
+    close_pool();
+}
+
+SIM_SCENARIO(pool_map_deadline, .about = "a map that may be given up: nothing is written afterwards",
+             .steps_max = 20000)
+{
+    static const int in[2] = {1, 2};
+    int out[2] = {0};
+    motet_map_options opt = {.chunk = 1, .deadline = sim_now() + 1000};
+    open_pool(1, 0, false);
+    int e = twice_map(pool, in, out, 2, &opt);
+    SIM_CHECK(e == 0 || e == -ETIMEDOUT);
+    int first = out[0], second = out[1];
+    if (e == 0)
+        SIM_CHECK_EQ(first + second, 6);
+    close_pool();
+    SIM_CHECK_EQ(out[0], first);
+    SIM_CHECK_EQ(out[1], second);
+}
+
+SIM_SCENARIO(pool_no_memory, .about = "an allocation or a thread that can't be had: an error, and all is whole",
+             .faults = SIM_NO_MEMORY, .steps_max = 20000)
+{
+    motet_pool_options opt = {.workers = 1};
+    motet_future *f;
+    int in = 5;
+    if (motet_thread_pool_open(&pool, &opt) < 0) {
+        SIM_CHECK_EQ(sim_allocated(), 0);
+        return;
+    }
+    if (twice_submit(pool, &in, &f) == 0) {
+        SIM_CHECK_EQ(motet_future_wait(f, MOTET_FOREVER), 0);
+        motet_future_unref(f);
+    }
+    close_pool();
+}
