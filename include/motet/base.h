@@ -32,7 +32,7 @@ typedef int64_t motet_time;
 /* Spans of time in nanoseconds, to be multiplied: motet_after(250 * MOTET_MS). */
 #define MOTET_US 1000LL
 #define MOTET_MS 1000000LL
-#define MOTET_S 1000000000LL
+#define MOTET_S  1000000000LL
 
 /* motet_now: the present moment. Any context, a signal handler included; never waits, never fails. */
 MOTET_API motet_time motet_now(void);

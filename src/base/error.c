@@ -4,10 +4,7 @@
 
 #include <string.h>
 
-const char *motet_version(void)
-{
-    return MOTET_VERSION;
-}
+const char *motet_version(void) { return MOTET_VERSION; }
 
 const char *motet_strerror(int code)
 {

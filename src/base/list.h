@@ -10,20 +10,11 @@ typedef struct list_link {
     struct list_link *next, *prev; /* NULL, NULL: on no list */
 } list_link;
 
-static inline void list_init(list_link *head)
-{
-    head->next = head->prev = head;
-}
+static inline void list_init(list_link *head) { head->next = head->prev = head; }
 
-static inline bool list_empty(const list_link *head)
-{
-    return head->next == head;
-}
+static inline bool list_empty(const list_link *head) { return head->next == head; }
 
-static inline bool list_linked(const list_link *l)
-{
-    return l->next != NULL;
-}
+static inline bool list_linked(const list_link *l) { return l->next != NULL; }
 
 /* Before `at`; before the head is the list's end. */
 static inline void list_insert_before(list_link *at, list_link *l)

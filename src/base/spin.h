@@ -37,14 +37,11 @@ static inline uint32_t spin_budget_now(spin_budget *b)
     return b->tries % SPIN_PROBE == 0 ? SPIN_NS_PROBE : 0;
 }
 
-static inline void spin_budget_learn(spin_budget *b, bool paid)
-{
-    b->ns = paid ? SPIN_NS_MAX : b->ns / 2;
-}
+static inline void spin_budget_learn(spin_budget *b, bool paid) { b->ns = paid ? SPIN_NS_MAX : b->ns / 2; }
 
 /* Watches until `changed(arg)` or for `ns` nanoseconds or to the deadline. True: changed. */
-static inline __attribute__((always_inline)) bool spin_watch(uint32_t ns, int64_t deadline, bool (*changed)(const void *arg),
-                                                             const void *arg)
+static inline __attribute__((always_inline)) bool spin_watch(uint32_t ns, int64_t deadline,
+                                                             bool (*changed)(const void *arg), const void *arg)
 {
     int64_t begin = sys_now(), end = begin + ns;
     if (end > deadline)

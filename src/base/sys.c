@@ -55,8 +55,7 @@ void sys_eventfd_signal(int fd)
 {
     uint64_t one = 1;
     /* Full (2^64 - 1 signals) is readable too, and nothing else can fail. */
-    while (write(fd, &one, sizeof one) < 0 && errno == EINTR) {
-    }
+    while (write(fd, &one, sizeof one) < 0 && errno == EINTR) {}
 }
 
 bool motet__spin_pays(void)

@@ -19,13 +19,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CACHE_LINE 64
+#define CACHE_LINE    64
 #define CACHE_ALIGNED __attribute__((aligned(CACHE_LINE)))
-#define likely(x) __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
+#define likely(x)     __builtin_expect(!!(x), 1)
+#define unlikely(x)   __builtin_expect(!!(x), 0)
 
 /* The object that holds `member`, from a pointer to that member. */
+/* clang-format off */
 #define container_of(p, type, member) ((type *)(void *)((char *)(p) - offsetof(type, member)))
+/* clang-format on */
 
 static inline struct timespec sys_timespec(int64_t ns)
 {
@@ -39,16 +41,10 @@ static inline struct timespec sys_timespec(int64_t ns)
 /* ---- memory ---------------------------------------------------------------------------------------- */
 
 /* `size` bytes, or NULL. What comes from here goes back through sys_free. */
-static inline void *sys_alloc(size_t size)
-{
-    return malloc(size);
-}
+static inline void *sys_alloc(size_t size) { return malloc(size); }
 
 /* `n` zeroed objects of `size` bytes each, or NULL; the product may not overflow. */
-static inline void *sys_alloc_zero(size_t n, size_t size)
-{
-    return calloc(n, size);
-}
+static inline void *sys_alloc_zero(size_t n, size_t size) { return calloc(n, size); }
 
 /* As sys_alloc_zero for one object that starts on a cache line of its own. */
 static inline void *sys_alloc_lines(size_t size)
@@ -60,15 +56,9 @@ static inline void *sys_alloc_lines(size_t size)
     return p;
 }
 
-static inline void *sys_realloc(void *p, size_t size)
-{
-    return realloc(p, size);
-}
+static inline void *sys_realloc(void *p, size_t size) { return realloc(p, size); }
 
-static inline void sys_free(void *p)
-{
-    free(p);
-}
+static inline void sys_free(void *p) { free(p); }
 
 /* ---- clock, random, scheduling --------------------------------------------------------------------- */
 
@@ -83,10 +73,7 @@ static inline int64_t sys_now(void)
 /* A number nobody can foresee, from the kernel. */
 uint64_t sys_random(void);
 
-static inline void sys_yield(void)
-{
-    sched_yield();
-}
+static inline void sys_yield(void) { sched_yield(); }
 
 /* How many CPUs the calling process may be scheduled on; at least 1. */
 int sys_cpus_allowed(void);
@@ -124,10 +111,7 @@ static inline int sys_eventfd(void)
 /* Makes the eventfd readable. */
 void sys_eventfd_signal(int fd);
 
-static inline void sys_close(int fd)
-{
-    close(fd);
-}
+static inline void sys_close(int fd) { close(fd); }
 
 #endif /* MOTET_SIM */
 

@@ -4,10 +4,7 @@
 
 #include <motet/base.h>
 
-motet_time motet_now(void)
-{
-    return sys_now();
-}
+motet_time motet_now(void) { return sys_now(); }
 
 motet_time motet_after(int64_t ns)
 {
@@ -17,7 +14,4 @@ motet_time motet_after(int64_t ns)
     return moment < 0 ? 0 : moment;
 }
 
-void motet_yield(void)
-{
-    sys_yield();
-}
+void motet_yield(void) { sys_yield(); }

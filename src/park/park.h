@@ -87,9 +87,9 @@ unsigned motet__unpark(const void *key, unsigned n);
 
 /* What park keeps for each thread. */
 typedef struct park_self {
-    guard guard;        /* of `current` */
-    waiter *current;    /* the wait that a canceller may end */
-    uint32_t cancelled; /* sticky; set by any thread */
+    guard guard;                  /* of `current` */
+    waiter *current;              /* the wait that a canceller may end */
+    uint32_t cancelled;           /* sticky; set by any thread */
     bool shielded, interruptible; /* the thread's own */
     spin_budget spin;             /* the thread's own */
 } park_self;

@@ -11,17 +11,11 @@ enum { POLLED_ON_STACK = 16 };
 
 static _Thread_local __attribute__((tls_model("initial-exec"))) park_self self = {.spin = SPIN_BUDGET_FULL};
 
-park_self *motet__park_self(void)
-{
-    return &self;
-}
+park_self *motet__park_self(void) { return &self; }
 
 /* ---- spin, sleep, wake ----------------------------------------------------------------------------- */
 
-static bool decided(const void *state)
-{
-    return atomic_load_relaxed((const uint32_t *)state) != WAITER_OPEN;
-}
+static bool decided(const void *state) { return atomic_load_relaxed((const uint32_t *)state) != WAITER_OPEN; }
 
 static bool thread_spin(waiter *w)
 {
@@ -79,10 +73,7 @@ static int thread_sleep(waiter *w, uint32_t state)
     return e == -EAGAIN ? 0 : e;
 }
 
-static void thread_wake(void *sleeper)
-{
-    sys_futex_wake(sleeper, 1);
-}
+static void thread_wake(void *sleeper) { sys_futex_wake(sleeper, 1); }
 
 const park_backend motet__park_threads = {.spin = thread_spin, .sleep = thread_sleep, .wake = thread_wake};
 
@@ -92,10 +83,7 @@ static uint32_t forked;     /* 1 in the child of a raw fork */
 static uint32_t registered; /* 0 not yet, 1 the handler stands; guarded by registering */
 static guard registering;
 
-static void in_child(void)
-{
-    atomic_store_relaxed(&forked, 1);
-}
+static void in_child(void) { atomic_store_relaxed(&forked, 1); }
 
 /* The handler is registered at the first wait: a program that forks before it uses the runtime has nothing to lose. */
 static void register_handler(void)
@@ -117,15 +105,9 @@ bool motet__park_allowed(void)
 
 /* ---- the calling thread's settings ----------------------------------------------------------------- */
 
-bool motet__park_cancelled(void)
-{
-    return atomic_load_relaxed(&self.cancelled) && !self.shielded;
-}
+bool motet__park_cancelled(void) { return atomic_load_relaxed(&self.cancelled) && !self.shielded; }
 
-bool motet_cancelled(void)
-{
-    return atomic_load_relaxed(&self.cancelled);
-}
+bool motet_cancelled(void) { return atomic_load_relaxed(&self.cancelled); }
 
 bool motet_shield(bool on)
 {
