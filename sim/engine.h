@@ -30,7 +30,7 @@ enum {
     KEYS_MAX = 16,
     EVENTFDS_MAX = 32,
     NAMES_MAX = 64,
-    RACES_MAX = 512, /* locations of SIM_READ and SIM_WRITE; a power of two */
+    CELLS_MAX = 1 << 14, /* of plain data, of one execution; a power of two */
     DEVIATIONS_MAX = 4096,
     STACK_SIZE = 128 * 1024,
     ARENA_SIZE = 1 << 20, /* of each thread's heap */
@@ -192,14 +192,21 @@ typedef struct search {
 
 enum { RAN_OK, RAN_FAILED, RAN_CUT };
 
-typedef struct race {
-    const void *addr;
+/* An access to plain data: by whom, when, to which bytes of the cell. */
+typedef struct touch {
+    const void *pc;
+    uint16_t clock; /* 0: none */
+    uint8_t thread, bytes;
+    bool writes, atomic;
+} touch;
+
+/* Eight bytes of memory, and who touched them last. */
+typedef struct cell {
+    uintptr_t addr;
     uint32_t epoch;
-    uint16_t write_clock;
-    int8_t writer;
-    uint16_t reads[THREADS_MAX];
-    const char *at;
-} race;
+    uint8_t next; /* to be replaced */
+    touch touches[6];
+} cell;
 
 typedef struct engine {
     bool on; /* an execution runs */
@@ -227,7 +234,8 @@ typedef struct engine {
     loc *loc_order[LOCS_MAX];
     uint32_t locs_count;
     vclock fences; /* `seen` of every seq_cst fence so far */
-    race races[RACES_MAX];
+    cell *cells;
+    const void *race_at[2]; /* where the two accesses of a race stand in the program */
 
     thread *sleepers;                /* on futexes, those that sleep longest first */
     uint32_t eventfds[EVENTFDS_MAX]; /* 0 closed, 1 open, 2 and more: signalled */
@@ -268,7 +276,11 @@ typedef bool sim_change(uint64_t was, uint64_t *value, const void *arg);
 uint64_t sim_memory_update(loc *l, sim_change *change, const void *arg, int order, int failed, bool *changed);
 void sim_memory_fence(int order);
 void sim_memory_started(thread *parent, thread *child);
-void sim_memory_joined(thread *t, const thread *ended);
+void sim_memory_joined(thread *t, thread *ended);
+
+/* ---- races.c --------------------------------------------------------------------------------------- */
+void sim_race_atomic(const volatile void *p, unsigned size, bool writes);
+void sim_race_freed(const void *p, size_t size, const void *pc);
 
 /* ---- sched.c --------------------------------------------------------------------------------------- */
 int sim_execute(const sim_scenario *s);
@@ -311,6 +323,7 @@ typedef struct run_result {
     deviation *deviations;
     uint32_t deviations_count;
     char message[600];
+    const void *race_at[2];
 } run_result;
 typedef struct run_plan {
     int mode;

@@ -6,6 +6,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static sim_scenario *scenarios; /* the last registered first */
 
@@ -146,6 +147,21 @@ static bool run_by_own_plan(const sim_scenario *s, const options *o, run_result 
     return false;
 }
 
+/* In the words of addr2line, if there is one. */
+static void say_where(const void *const at[2])
+{
+    char command[200], line[300];
+    for (int i = 0; i < 2 && at[i]; i++) {
+        snprintf(command, sizeof command, "addr2line -s -f -p -e /proc/%d/exe %p 2>/dev/null", (int)getpid(),
+                 (const void *)((const char *)at[i] - 1));
+        FILE *f = popen(command, "r");
+        if (f && fgets(line, sizeof line, f))
+            printf("    %s at %s", i ? "before it" : "the race", line);
+        if (f)
+            pclose(f);
+    }
+}
+
 static bool run_scenario(const sim_scenario *s, const options *o)
 {
     run_result r = {.deviations = malloc(DEVIATIONS_MAX * sizeof(deviation))};
@@ -160,7 +176,9 @@ static bool run_scenario(const sim_scenario *s, const options *o)
     }
     printf("  %s\n", failed == s->must_fail ? failed ? "caught" : "ok" : failed ? "FAILED" : "NOT CAUGHT");
     if (failed && (!s->must_fail || o->verbose)) {
-        printf("    %s\n    replay: ", r.message);
+        printf("    %s\n", r.message);
+        say_where(r.race_at);
+        printf("    replay: ");
         sim_seed_print(stdout, s, r.weak, r.deviations, r.deviations_count);
     }
     free(r.deviations);
@@ -195,6 +213,7 @@ static int replay(const char *seed)
             continue;
         int outcome = sim_replay(s, weak, d, n, true);
         printf("%s: %s\n", s->name, outcome == RAN_FAILED ? S->message : "does not fail");
+        say_where(S->race_at);
         return outcome == RAN_FAILED ? 1 : 0;
     }
     usage("no such scenario: ", name);

@@ -228,6 +228,7 @@ uint64_t sim_memory_read(loc *l, int order, bool *old)
     thread *t = S->current;
     refresh(l);
     tick(t);
+    sim_race_atomic(l->addr, l->size, false);
     unsigned first = S->search.weak ? floor_of(t, l, order == SIM_SC) : l->n - 1u;
     unsigned pos = l->n - 1 - sim_choose(C_READ, l->n - first, NULL, NULL, NULL);
     store *s = &l->stores[pos];
@@ -242,6 +243,7 @@ void sim_memory_write(loc *l, uint64_t value, int order)
     thread *t = S->current;
     refresh(l);
     tick(t);
+    sim_race_atomic(l->addr, l->size, true);
     unsigned pos = l->n;
     if (S->search.weak) {
         unsigned first = floor_of(t, l, order == SIM_SC) + 1, n = 0;
@@ -267,6 +269,7 @@ uint64_t sim_memory_update(loc *l, sim_change *change, const void *arg, int orde
     unsigned n = 0;
     refresh(l);
     tick(t);
+    sim_race_atomic(l->addr, l->size, true);
     unsigned first = S->search.weak ? floor_of(t, l, order == SIM_SC) : l->n - 1u;
     for (unsigned p = l->n; p-- > first;) {
         changes[n] = change(l->stores[p].value, &values[n], arg);
@@ -327,49 +330,12 @@ void sim_memory_started(thread *parent, thread *child)
     child->fence = parent->fence;
 }
 
-void sim_memory_joined(thread *t, const thread *ended)
+void sim_memory_joined(thread *t, thread *ended)
 {
+    tick(ended); /* what it did since its last step, too */
     vclock_join(&t->hb, &ended->hb);
     vclock_join(&t->seen, &ended->seen);
     if (t->fence < ended->fence)
         t->fence = ended->fence;
     tick(t);
-}
-
-/* ---- plain data ------------------------------------------------------------------------------------ */
-
-static race *race_of(const void *p)
-{
-    uint32_t h = (uint32_t)(((uintptr_t)p * 0x9E3779B97F4A7C15u) >> 50) % RACES_MAX;
-    for (int i = 0; i < RACES_MAX; i++, h = (h + 1) % RACES_MAX) {
-        race *r = &S->races[h];
-        if (r->epoch != S->epoch)
-            *r = (race){.addr = p, .epoch = S->epoch, .writer = -1};
-        if (r->addr == p)
-            return r;
-    }
-    sim_fail("the scenario has more than %d words of plain data", RACES_MAX);
-}
-
-void sim_plain(const void *p, bool writes, const char *at)
-{
-    if (!S || !S->on)
-        return;
-    thread *t = S->current;
-    race *r = race_of(p);
-    char name[128];
-    tick(t);
-    if (r->writer >= 0 && r->write_clock > t->hb.c[r->writer])
-        sim_fail("data race: T%d's %s of %s, T%d's write before it", t->id, writes ? "write" : "read",
-                 sim_name_of(p, name, sizeof name), r->writer);
-    for (int u = 0; writes && u < S->threads_count; u++)
-        if (r->reads[u] > t->hb.c[u])
-            sim_fail("data race: T%d's write of %s, T%d's read before it", t->id, sim_name_of(p, name, sizeof name), u);
-    if (writes) {
-        r->writer = (int8_t)t->id;
-        r->write_clock = t->hb.c[t->id];
-    } else {
-        r->reads[t->id] = t->hb.c[t->id];
-    }
-    TRACE(at, "plain %s", writes ? "write" : "read");
 }

@@ -43,6 +43,7 @@ static void failed(const sim_scenario *s, const run_plan *plan, run_result *ret)
         n = sim_shrink(s, plan->weak, d, q->taken_count);
         sim_replay(s, plan->weak, d, n, false);
         snprintf(ret->message, sizeof ret->message, "%s", S->message);
+        memcpy(ret->race_at, S->race_at, sizeof ret->race_at);
     }
     ret->deviations_count = n;
 }

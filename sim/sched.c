@@ -379,6 +379,7 @@ int sim_execute(const sim_scenario *s)
     S->asleep = 0;
     S->sleepers = NULL;
     S->message[0] = 0;
+    S->race_at[0] = S->race_at[1] = NULL;
     S->outcome = RAN_OK;
     S->turn = S->current = sim_thread_new(run_scenario, NULL, "main");
     S->on = true;

@@ -59,10 +59,14 @@ _Noreturn void sim_fail(const char *format, ...) __attribute__((format(printf, 1
 /* How memory is called in traces. `text` stays. */
 void sim_name(const void *p, size_t size, const char *text);
 
-/* A scenario's own plain data: an access that conflicts with one that did not happen before it fails. */
+/* Plain data: an access that conflicts with one that did not happen before it fails. Scenarios and motet are compiled so that
+ * every plain access comes here (races.c); in a trace only those that are named by these are shown. */
 void sim_plain(const void *p, bool writes, const char *at);
 #define SIM_READ(p)     (sim_plain((p), false, SIM_AT(#p)), *(p))
 #define SIM_WRITE(p, v) (sim_plain((p), true, SIM_AT(#p)), (void)(*(p) = (v)))
+
+/* What stands there, without a step and without a look at races: for scenarios that peep into an object. */
+uint32_t sim_peep(const uint32_t *p);
 
 /* From here on the calling thread may be ended at any step (SIM_DEATHS); false: not any more. */
 void sim_mortal(bool on);

@@ -103,6 +103,7 @@ void sim_world_open(void)
     s->heap_map = map(NULL, (size_t)ARENA_SIZE * THREADS_MAX / GRANULE);
     s->store_pool = map(NULL, (size_t)LOCS_MAX * HISTORY_MAX * sizeof(store));
     s->marks_pool = map(NULL, (size_t)LOCS_MAX * 16 * sizeof(marks));
+    s->cells = map(NULL, CELLS_MAX * sizeof(cell));
     s->search.choices = map(NULL, CHOICES_MAX * sizeof(choice));
     s->search.script = map(NULL, DEVIATIONS_MAX * sizeof(deviation));
     s->search.scratch = map(NULL, DEVIATIONS_MAX * sizeof(deviation));
@@ -158,8 +159,9 @@ static uint8_t *map_of(const volatile void *p) { return S->heap_map + ((const vo
 
 void sim_check_alive(const volatile void *p, const char *at)
 {
+    char place[48];
     if (in_heap(p) && *map_of(p) != GIVEN)
-        sim_fail("%s: an access to memory that was freed", at);
+        sim_fail("%s: an access to memory that was freed", sim_place(at, place, sizeof place));
 }
 
 void *sim_alloc(size_t size, size_t align, int fill, const char *at)
@@ -197,6 +199,7 @@ void sim_free_block(void *p, const char *at)
     if (*map_of(p) != GIVEN)
         sim_fail("%s: freed twice", at);
     size_t size = *(size_t *)(void *)((char *)p - GRANULE), whole = (size + GRANULE - 1) & ~(size_t)(GRANULE - 1);
+    sim_race_freed(p, size, __builtin_return_address(0));
     memset(p, 0xDD, size);
     memset(map_of(p), FREED, (whole + (whole == 0 ? GRANULE : 0)) / GRANULE);
     S->allocated--;

@@ -182,7 +182,7 @@ SIM_SCENARIO(queue_close_waits, .about = "close drives a getter out, and frees n
 {
     open_queue(&q, MOTET_FIFO, 0);
     sim_spawn(waits_in_close, NULL, "getter");
-    while (!atomic_load_acquire(&q->getters.waiting)) /* who comes later comes to a queue that is gone */
+    while (!sim_peep(&q->getters.waiting)) /* who comes later comes to a queue that is gone */
         cpu_relax();
     motet_queue_close(q);
     q = NULL;
