@@ -2,13 +2,15 @@
 /* Codes in words. */
 #include <motet/base.h>
 
+#include <limits.h>
 #include <string.h>
 
 const char *motet_version(void) { return MOTET_VERSION; }
 
 const char *motet_strerror(int code)
 {
-    switch (code < 0 ? -code : code) {
+    int number = code == INT_MIN ? INT_MAX : code < 0 ? -code : code;
+    switch (number) {
     case 0: return "success";
     case ETIMEDOUT: return "the deadline passed";
     case ECANCELED: return "cancelled";
@@ -27,7 +29,7 @@ const char *motet_strerror(int code)
     case EOVERFLOW: return "more was given back than was taken";
     case ENOTSUP: return "not supported";
     default: {
-        const char *text = strerrordesc_np(code < 0 ? -code : code);
+        const char *text = strerrordesc_np(number);
         return text ? text : "unknown code";
     }
     }
