@@ -155,6 +155,7 @@ typedef struct choice {
     uint8_t kind, n, taken;
     uint8_t preemptions; /* before it */
     uint8_t faults;
+    uint8_t olds;
     uint8_t ids[IDS_MAX];
     uint8_t cost[IDS_MAX]; /* preemptions that the alternative costs */
     uint8_t fault[IDS_MAX];
@@ -221,6 +222,7 @@ typedef struct engine {
     int64_t now;
     uint64_t random; /* of sys_random */
     int preemptions, faults;
+    int olds; /* older values read, stores put before others */
     unsigned __int128 asleep;
     bool tracing;
     uint64_t traced; /* a hash of the last line */
@@ -274,6 +276,8 @@ void sim_memory_write(loc *l, uint64_t value, int order);
 /* Reads and, if `change` says so, writes at once. Returns what was read. */
 typedef bool sim_change(uint64_t was, uint64_t *value, const void *arg);
 uint64_t sim_memory_update(loc *l, sim_change *change, const void *arg, int order, int failed, bool *changed);
+/* The kernel has looked at the latest value on the current thread's behalf. */
+void sim_memory_looked(loc *l);
 void sim_memory_fence(int order);
 void sim_memory_started(thread *parent, thread *child);
 void sim_memory_joined(thread *t, thread *ended);
@@ -318,7 +322,7 @@ int sim_replay(const sim_scenario *s, bool weak, const deviation *d, uint32_t n,
 
 /* ---- run.c ----------------------------------------------------------------------------------------- */
 typedef struct run_result {
-    uint64_t schedules;
+    uint64_t schedules, total;
     bool failed, complete, weak;
     deviation *deviations;
     uint32_t deviations_count;
@@ -336,6 +340,8 @@ typedef struct run_plan {
     void (*each)(void *arg); /* after each execution that was not cut */
     void *arg;
 } run_plan;
+/* Of the real clock. */
+double sim_seconds(void);
 void sim_explore(const sim_scenario *s, const run_plan *plan, run_result *ret);
 
 /* ---- litmus.c -------------------------------------------------------------------------------------- */

@@ -153,6 +153,7 @@ int sim_futex_wait(const volatile uint32_t *word, uint32_t expected, int64_t dea
     t->persist = 0;
     sim_check_alive(word, at);
     sim_point((op){.kind = OP_WAIT, .loc = sim_loc(word, 4), .at = at});
+    sim_memory_looked(sim_loc(word, 4));
     if (*word != expected) {
         TRACE(at, "futex wait: the word is %#x, not %#x", *word, expected);
         return -EAGAIN;
@@ -228,6 +229,10 @@ static uint32_t *eventfd_of(int fd)
 
 int sim_eventfd(const char *at)
 {
+    if ((S->scenario->faults & SIM_NO_MEMORY) && sim_choose(C_ALLOC, 2, NULL, NULL, NULL)) {
+        TRACE(at, "eventfd: too many");
+        return -EMFILE;
+    }
     for (int i = 0; i < EVENTFDS_MAX; i++) {
         if (!S->eventfds[i]) {
             S->eventfds[i] = 1;
@@ -361,8 +366,7 @@ void sim_join(int id)
         t->pending = (op){.kind = OP_JOIN, .at = other->name};
         sim_block();
     }
-    if (!other->dead)
-        sim_memory_joined(t, other);
+    sim_memory_joined(t, other); /* what a dead one did is seen too: the kernel told of its death afterwards */
 }
 
 void sim_join_all(void)

@@ -36,8 +36,10 @@ static const char help[] =
     "  --plain         leaves out no schedule, equivalent or not (with --bound, litmus)\n"
     "  --progress      says how far it is\n"
     "\n"
-    "Without a search each scenario is run as its plan says: --bound 2 (to the end, or a limit), without and with a\n"
-    "fault; --pct 3; --random --weak. SCENARIO may end with *.\n";
+    "Without a search each scenario is run by its own plan: --bound 2 and, with a fault, --bound 1, to the end or a "
+    "limit;\n"
+    "--bound 1 --weak; --pct 3 without and with --weak; --random --weak. --scale N makes its counts N times as large.\n"
+    "SCENARIO may end with *.\n";
 
 _Noreturn static void usage(const char *what, const char *arg)
 {
@@ -114,13 +116,16 @@ static void say(const run_plan *p, const run_result *r)
     if (p->mode == MODE_PCT)
         printf(" %d", p->depth);
     printf("%s%s: %llu%s", p->weak ? " weak" : "", p->faults_max ? " faults" : "", (unsigned long long)r->schedules,
-           p->mode == MODE_DFS ? r->complete ? " (all)" : " (limit)" : "");
+           p->mode != MODE_DFS || r->failed ? ""
+           : r->complete                    ? " (all)"
+                                            : " (limit)");
 }
 
 /* True: it failed. */
 static bool run_plan_of(const sim_scenario *s, const run_plan *p, run_result *r)
 {
     sim_explore(s, p, r);
+    r->total += r->schedules;
     say(p, r);
     fflush(stdout);
     return r->failed;
@@ -131,7 +136,8 @@ static bool run_by_own_plan(const sim_scenario *s, const options *o, run_result 
     uint64_t cap = (uint64_t)((s->cap ? s->cap : 60) * 1000 * o->scale), some = (uint64_t)(10000 * o->scale);
     const run_plan plans[] = {
         {.mode = MODE_DFS, .bound = s->bound ? s->bound : 2, .schedules = cap},
-        {.mode = MODE_DFS, .bound = 1, .faults_max = s->faults ? 1 : 0, .schedules = cap},
+        {.mode = MODE_DFS, .bound = 1, .faults_max = s->faults & SIM_DEATHS ? 2 : 1, .schedules = cap},
+        {.mode = MODE_DFS, .bound = 1, .weak = true, .schedules = cap / 4},
         {.mode = MODE_PCT, .depth = 3, .faults_max = s->faults ? 2 : 0, .schedules = some, .seed = 1},
         {.mode = MODE_RANDOM, .weak = true, .faults_max = s->faults ? 1 : 0, .schedules = some, .seed = 2},
         {.mode = MODE_PCT, .depth = 3, .weak = true, .schedules = some, .seed = 3},
@@ -162,7 +168,7 @@ static void say_where(const void *const at[2])
     }
 }
 
-static bool run_scenario(const sim_scenario *s, const options *o)
+static bool run_scenario(const sim_scenario *s, const options *o, uint64_t *total)
 {
     run_result r = {.deviations = malloc(DEVIATIONS_MAX * sizeof(deviation))};
     printf("%-28s", s->name);
@@ -182,21 +188,25 @@ static bool run_scenario(const sim_scenario *s, const options *o)
         sim_seed_print(stdout, s, r.weak, r.deviations, r.deviations_count);
     }
     free(r.deviations);
+    *total += r.total;
     return failed == s->must_fail;
 }
 
 static int run(const options *o)
 {
     int n = 0, wrong = 0;
+    uint64_t total = 0;
+    double begin = sim_seconds();
     for (const sim_scenario *s = scenarios; s; s = s->next) {
         if (!is_wanted(s, o))
             continue;
         n++;
-        wrong += !run_scenario(s, o);
+        wrong += !run_scenario(s, o, &total);
     }
     if (!n)
         usage("no such scenario: ", o->names[0]);
-    printf("%d scenarios, %d wrong\n", n, wrong);
+    printf("%d scenarios, %d wrong; %llu schedules, %.0f thousand a second\n", n, wrong, (unsigned long long)total,
+           (double)total / (sim_seconds() - begin) / 1000);
     return wrong > 0;
 }
 
@@ -219,27 +229,46 @@ static int replay(const char *seed)
     usage("no such scenario: ", name);
 }
 
+static double number(const char *option, const char *value, double least)
+{
+    char *end;
+    double n = value ? strtod(value, &end) : 0;
+    if (!value || end == value || *end || n < least)
+        usage("not a number for ", option);
+    return n;
+}
+
+/* True: it took the value. */
+static bool parse_valued(options *o, const char *a, const char *value)
+{
+    run_plan *p = &o->plan;
+    if (strcmp(a, "--bound") == 0)
+        p->mode = MODE_DFS, o->planned = true, p->bound = (int)number(a, value, -1);
+    else if (strcmp(a, "--pct") == 0)
+        p->mode = MODE_PCT, o->planned = true, p->depth = (int)number(a, value, 1);
+    else if (strcmp(a, "--schedules") == 0)
+        p->schedules = (uint64_t)number(a, value, 1);
+    else if (strcmp(a, "--seconds") == 0)
+        p->seconds = number(a, value, 0);
+    else if (strcmp(a, "--seed") == 0)
+        p->seed = (uint64_t)number(a, value, 0);
+    else if (strcmp(a, "--faults") == 0)
+        p->faults_max = (int)number(a, value, 0);
+    else if (strcmp(a, "--scale") == 0)
+        o->scale = number(a, value, 0);
+    else
+        return false;
+    return true;
+}
+
 static void parse(int argc, char **argv, options *o)
 {
     *o = (options){.plan = {.schedules = UINT64_MAX, .bound = 2, .depth = 3, .seed = 1}, .scale = 1};
     for (int i = 0; i < argc; i++) {
-        const char *a = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
-        i++;
-        if (strcmp(a, "--bound") == 0)
-            o->plan.mode = MODE_DFS, o->planned = true, o->plan.bound = atoi(value);
-        else if (strcmp(a, "--pct") == 0)
-            o->plan.mode = MODE_PCT, o->planned = true, o->plan.depth = atoi(value);
-        else if (strcmp(a, "--schedules") == 0)
-            o->plan.schedules = strtoull(value, NULL, 10);
-        else if (strcmp(a, "--seconds") == 0)
-            o->plan.seconds = atof(value);
-        else if (strcmp(a, "--seed") == 0)
-            o->plan.seed = strtoull(value, NULL, 10);
-        else if (strcmp(a, "--faults") == 0)
-            o->plan.faults_max = atoi(value);
-        else if (strcmp(a, "--scale") == 0)
-            o->scale = atof(value);
-        else if (i--, strcmp(a, "--random") == 0)
+        const char *a = argv[i];
+        if (parse_valued(o, a, argv[i + 1]))
+            i++;
+        else if (strcmp(a, "--random") == 0)
             o->plan.mode = MODE_RANDOM, o->planned = true;
         else if (strcmp(a, "--weak") == 0)
             o->plan.weak = true;
@@ -254,7 +283,7 @@ static void parse(int argc, char **argv, options *o)
         else
             o->names[o->names_count++] = a;
     }
-    if (o->plan.depth < 1 || o->plan.depth > 16)
+    if (o->plan.depth > 16)
         usage("a depth is 1 to 16", "");
 }
 
@@ -265,10 +294,10 @@ int main(int argc, char **argv)
         fputs(help, argc < 2 ? stderr : stdout);
         return argc < 2 ? 2 : 0;
     }
-    catch_crashes();
-    sim_world_open();
     const char *command = argv[1];
     parse(argc - 2, argv + 2, &o);
+    catch_crashes();
+    sim_world_open();
     if (strcmp(command, "list") == 0)
         return list();
     if (strcmp(command, "run") == 0)

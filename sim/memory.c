@@ -296,6 +296,13 @@ uint64_t sim_memory_update(loc *l, sim_change *change, const void *arg, int orde
     return was;
 }
 
+void sim_memory_looked(loc *l)
+{
+    refresh(l);
+    tick(S->current);
+    note_access(S->current, l, l->n - 1u, false);
+}
+
 void sim_memory_fence(int order)
 {
     thread *t = S->current;

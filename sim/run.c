@@ -4,7 +4,7 @@
 
 #include <time.h>
 
-static double seconds(void)
+double sim_seconds(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -57,7 +57,7 @@ static void progress(const sim_scenario *s, uint64_t n, double since)
 void sim_explore(const sim_scenario *s, const run_plan *plan, run_result *ret)
 {
     search *q = &S->search;
-    double start = seconds();
+    double start = sim_seconds();
     begin(plan);
     ret->schedules = 0;
     ret->failed = ret->complete = false;
@@ -80,7 +80,7 @@ void sim_explore(const sim_scenario *s, const run_plan *plan, run_result *ret)
             return;
         }
         if (i % 1024 == 1023 && (plan->seconds > 0 || plan->progress)) {
-            double since = seconds() - start;
+            double since = sim_seconds() - start;
             if (plan->progress && i % 65536 == 65535)
                 progress(s, ret->schedules, since);
             if (plan->seconds > 0 && since > plan->seconds)

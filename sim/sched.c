@@ -375,7 +375,7 @@ int sim_execute(const sim_scenario *s)
     S->point = S->steps = S->writes = 0;
     S->now = 1000000;
     S->random = 1;
-    S->preemptions = S->faults = 0;
+    S->preemptions = S->faults = S->olds = 0;
     S->asleep = 0;
     S->sleepers = NULL;
     S->message[0] = 0;

@@ -2,7 +2,8 @@
 /* Which answer each question gets: the searches.
  *
  * Depth first, bounded by preemptions (Musuvathi and Qadeer, "Iterative context bounding", PLDI 2007): every schedule in
- * which a thread that could go on is interrupted at most so often. Without a bound every schedule, but of those that differ
+ * which a thread that could go on is interrupted at most so often (and in which, under the weak model, at most one more
+ * load returns an older value or store goes before another: else a loop could read old values for ever). Without a bound every schedule, but of those that differ
  * only in the order of independent steps one only, by sleep sets (Godefroid, 1996). Sleep sets and bounds do not go
  * together, since the schedule that is left out may be the one with few preemptions.
  *
@@ -65,6 +66,8 @@ static bool eligible(const choice *c, unsigned k)
     const search *s = &S->search;
     if (c->kind == C_ALLOC)
         return k == 0 || c->faults < s->faults_max;
+    if (c->kind == C_READ || c->kind == C_PLACE)
+        return k == 0 || s->bound < 0 || s->plain || c->olds <= s->bound;
     if (c->kind != C_SCHEDULE)
         return true;
     if (c->asleep & BIT(c->ids[k]))
@@ -80,6 +83,7 @@ static void fill(choice *c, int kind, unsigned n, const uint8_t *ids, const uint
     c->n = (uint8_t)n;
     c->preemptions = (uint8_t)S->preemptions;
     c->faults = (uint8_t)S->faults;
+    c->olds = (uint8_t)S->olds;
     c->asleep = S->asleep;
     if (kind == C_SCHEDULE) {
         memcpy(c->ids, ids, n);
@@ -266,6 +270,8 @@ unsigned sim_choose(int kind, unsigned n, const uint8_t *ids, const uint8_t *cos
         S->faults += fault[k];
     } else if (kind == C_ALLOC) {
         S->faults += (int)k;
+    } else if (kind == C_READ || kind == C_PLACE) {
+        S->olds += k > 0;
     }
     return k;
 }

@@ -2,6 +2,8 @@
 /* The thread pool: submit against sleep, block and stand in, shutdown, terminate, map with a deadline. */
 #include "help.h"
 
+#include "executor/ring.h"
+
 static motet_executor *pool;
 static uint32_t ran;
 
@@ -198,4 +200,50 @@ SIM_SCENARIO(pool_no_memory, .about = "an allocation or a thread that can't be h
         motet_future_unref(f);
     }
     close_pool();
+}
+
+SIM_SCENARIO(pool_steal, .about = "three tasks at once: one worker takes a batch, the other steals", .steps_max = 20000)
+{
+    motet_future *f[3];
+    int in = 5;
+    open_pool(2, 0, false);
+    for (int i = 0; i < 3; i++)
+        SIM_CHECK_EQ(twice_submit(pool, &in, &f[i]), 0);
+    SIM_CHECK_EQ(motet_wait_all(f, 3, MOTET_FOREVER), 0);
+    for (int i = 0; i < 3; i++)
+        motet_future_unref(f[i]);
+    close_pool();
+    SIM_CHECK_EQ(ran, 3);
+}
+
+/* ---- a worker's ring ------------------------------------------------------------------------------- */
+
+static ring r;
+static struct {
+    job job;
+    int taken;
+} jobs[3];
+
+static void takes_two(void *arg)
+{
+    for (int i = 0; i < 2; i++) {
+        job *j = ring_take(&r);
+        if (j)
+            plain_add(&container_of(j, __typeof__(jobs[0]), job)->taken, 1);
+    }
+}
+
+SIM_SCENARIO(ring_steal, .about = "the owner puts and takes, two steal: each job is had once, and seen whole")
+{
+    spawn_many(2, takes_two);
+    for (int i = 0; i < 3; i++) {
+        SIM_WRITE(&jobs[i].taken, 0);
+        ring_put(&r, &jobs[i].job);
+    }
+    takes_two(NULL);
+    sim_join_all();
+    takes_two(NULL);
+    SIM_CHECK(ring_empty(&r));
+    for (int i = 0; i < 3; i++)
+        SIM_CHECK_EQ(jobs[i].taken, 1);
 }
