@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* Small protocols across objects: who sets against who clears, a signal against a wake. */
+#include "help.h"
+
+#include "park/park.h"
+
+static motet_event event;
+static uint32_t letter, results[2];
+static char key;
+
+static void writes_and_sets(void *arg)
+{
+    atomic_store_relaxed(&letter, 1);
+    motet_event_set(&event);
+}
+
+SIM_SCENARIO(event_set_against_clear, .about = "write, set against clear, read: one of the two sees the other")
+{
+    motet_event_set(&event);
+    sim_spawn(writes_and_sets, NULL, "writer");
+    motet_event_clear(&event);
+    uint32_t seen = atomic_load_relaxed(&letter);
+    sim_join_all();
+    SIM_CHECK(seen || motet_event_is_set(&event));
+}
+
+/* Takes what is its own message and no hint: as many come back with it as were woken. */
+static void awaits_or_is_interrupted(void *arg)
+{
+    wait_node node = {.key = &key};
+    park_request q = {.nodes = &node, .nodes_count = 1, .deadline = sim_now() + 1000};
+    motet_interruptible(true);
+    int e = motet__park_many(&q);
+    SIM_CHECK(e == 0 || e == -EINTR || e == -ETIMEDOUT);
+    atomic_store_relaxed(&results[(intptr_t)arg], e == 0);
+}
+
+SIM_SCENARIO(park_interrupt_wake, .about = "a signal and a wake: the wake is taken, or goes to the other",
+             .faults = SIM_INTERRUPT | SIM_SPURIOUS)
+{
+    spawn_many(2, awaits_or_is_interrupted);
+    unsigned woken = motet__unpark(&key, 1);
+    sim_join_all();
+    SIM_CHECK_EQ(results[0] + results[1], woken);
+}
