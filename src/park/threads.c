@@ -67,7 +67,7 @@ static int thread_sleep(waiter *w, uint32_t state)
         return sleep_polling(w);
     motet_time deadline = state == WAITER_ASLEEP ? w->request->deadline : MOTET_FOREVER;
     /* The kernel restarts a wait without an end after a handler that has SA_RESTART, and never one with an end. */
-    if (deadline == MOTET_FOREVER && self.interruptible)
+    if (state == WAITER_ASLEEP && deadline == MOTET_FOREVER && self.interruptible)
         deadline--;
     int e = sys_futex_wait(&w->state, state, deadline);
     return e == -EAGAIN ? 0 : e;

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Small protocols across objects: who sets against who clears, a signal against a wake. */
+/* Small protocols: who sets against who clears, a signal against a wake, the slots of a ring that is full. */
 #include "help.h"
 
+#include "executor/ring.h"
 #include "park/park.h"
 
 static motet_event event;
 static uint32_t letter, results[2];
 static char key;
+static ring r;
+static job jobs[RING_SIZE + 2];
 
 static void writes_and_sets(void *arg)
 {
@@ -42,4 +45,22 @@ SIM_SCENARIO(park_interrupt_wake, .about = "a signal and a wake: the wake is tak
     unsigned woken = motet__unpark(&key, 1);
     sim_join_all();
     SIM_CHECK_EQ(results[0] + results[1], woken);
+}
+
+static void takes_the_oldest(void *arg)
+{
+    for (uint32_t i = 0; i < 2; i++)
+        SIM_CHECK(ring_take(&r) == &jobs[i]);
+}
+
+SIM_SCENARIO(ring_full, .about = "a full ring: no slot is written again before it was taken")
+{
+    for (int i = 0; i < RING_SIZE; i++)
+        r.slots[i] = &jobs[i];
+    r.tail = RING_SIZE;
+    sim_spawn(takes_the_oldest, NULL, "thief");
+    for (int i = 0; i < 2; i++)
+        if (ring_room(&r))
+            ring_put(&r, &jobs[RING_SIZE + i]);
+    sim_join_all();
 }
