@@ -6,8 +6,10 @@
 
 #include <motet/thread.h>
 
+#include <linux/sched.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 /* A child that ends, with code 5, when its input does. */
@@ -167,6 +169,42 @@ TEST(signals)
     CHECK_EQ(motet_child_terminate(c), 0);
     CHECK_EQ(motet_child_signal(c, 0), 0);
     motet_child_free(c);
+}
+
+/* A process that waits for a signal and has the number `pid`; -1 and errno. */
+static pid_t process_with_number(pid_t pid)
+{
+    struct clone_args args = {.exit_signal = SIGCHLD, .set_tid = (uintptr_t)&pid, .set_tid_size = 1};
+    pid_t made = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+    if (made == 0)
+        for (;;)
+            pause();
+    return made;
+}
+
+TEST(a_signal_never_meets_another_with_the_same_number)
+{
+    enum { TRIES = 20 }; /* others start processes too */
+    pid_t other = -1;
+    for (int i = 0; i < TRIES && other < 0; i++) {
+        motet_child *c = NULL;
+        CHECK_EQ(motet_child_start(&c, ARGV("true"), NULL), 0);
+        CHECK_EQ(motet_child_wait(c, NULL, MOTET_FOREVER), 0);
+        other = process_with_number(motet_child_pid(c));
+        if (other < 0 && errno != EEXIST)
+            i = TRIES; /* not allowed to */
+        if (other >= 0) {
+            CHECK_EQ(other, motet_child_pid(c));
+            CHECK_EQ(motet_child_kill(c), 0);
+            CHECK_EQ(kill(other, SIGUSR1), 0); /* it would end by the other, which is always first */
+        }
+        motet_child_free(c);
+    }
+    if (other < 0)
+        SKIP("no process can be given a number");
+    int status = 0;
+    CHECK_EQ(waitpid(other, &status, 0), other);
+    CHECK_EQ(status, SIGUSR1);
 }
 
 /* ---- what is freed early --------------------------------------------------------------------------- */

@@ -108,6 +108,20 @@ TEST(notify_all_wakes_all)
     CHECK_EQ(finish_all(t, MANY, 0), MANY);
 }
 
+/* Who wakes by an address that was another object's, and comes late, notifies nobody. */
+TEST(a_hint_is_no_notify)
+{
+    struct place p = {0};
+    motet_thread *t[1];
+    start_all(t, 1, await_news, &p);
+    await_waiters(&p, 1);
+    CHECK_EQ(motet__unpark(&p.news, UNPARK_ALL), 0);
+    CHECK_EQ(motet__unpark(&p.lock, UNPARK_ALL), 0);
+    CHECK_EQ(motet_condition_notify(&p.news, 1), 0);
+    CHECK_EQ(finish(t[0]), 0);
+    CHECK_EQ(p.woken, 1);
+}
+
 static int await_impatiently(void *arg)
 {
     struct place *p = arg;
