@@ -251,15 +251,21 @@ static bool initialize(worker *w)
     return e >= 0;
 }
 
+/* Under the guard: from the list of those at work, where it is. */
+static void off_list(worker *w)
+{
+    worker **at = &w->pool->list;
+    for (; *at != w; at = &(*at)->next)
+        MOTET_ASSERT(*at != NULL);
+    *at = w->next;
+}
+
 /* Under the guard, which it lets go of: from the list of those at work to that of those to be joined. */
 static void leave(worker *w)
 {
     pool *p = w->pool;
     pool_wakes wakes = {0};
-    worker **at = &p->list;
-    while (*at != w)
-        at = &(*at)->next;
-    *at = w->next;
+    off_list(w);
     w->next = p->left;
     p->left = w;
     p->finished_before += w->base.ran;
@@ -318,10 +324,7 @@ static void forget_worker(worker *w)
 {
     pool *p = w->pool;
     guard_lock(&p->guard);
-    worker **at = &p->list;
-    while (*at != w)
-        at = &(*at)->next;
-    *at = w->next;
+    off_list(w);
     p->own -= !w->stand_in;
     guard_unlock(&p->guard);
     sys_free(w);
