@@ -106,6 +106,23 @@ int flawed_get_frees_first(ring *r, ring_self self, ring_item *ret, uint64_t *re
     return 0;
 }
 
+/* Takes a word of the lap before for one of a later lap: that the slot ahead is still being read looks like an item that
+ * was taken. */
+int flawed_get_blind_for_laps(ring *r, ring_self self, ring_item *ret, uint64_t *ret_position)
+{
+    uint64_t p = atomic_load_relaxed(&r->head);
+    for (;; ring_advance(&r->head, p), p++) {
+        ring_slot *s = &r->slots[p & ((1u << r->shift) - 1)];
+        uint64_t w = s->word;
+        if (word_lap(w) != (uint32_t)(p >> r->shift) || word_state(w) == RING_READING)
+            continue;
+        if (word_state(w) == RING_DEAD || word_state(w) == RING_FULL)
+            break;
+        return word_state(w) == RING_FREE ? -EAGAIN : -EBUSY;
+    }
+    return ring_get(r, self, ret, ret_position);
+}
+
 /* ---- recoveries ------------------------------------------------------------------------------------ */
 
 static bool is_of(uint64_t w, ring_self who)

@@ -225,7 +225,7 @@ static kill_report run(bool with_intruder)
     kill_case c = {.segment = b, .size = sizeof *b, .operation = operate, .recover = recover, .check = check, .arg = b};
     c.intrude = with_intruder ? intrude : NULL;
     c.real_deaths = with_intruder ? 0 : 8;
-    c.steps_max = 10000;
+    c.steps_max = 5000;
     kill_report report;
     if (kill_points(&c, &report) == -ENOTSUP)
         SKIP(report.why);

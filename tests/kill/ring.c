@@ -49,6 +49,14 @@ void ring_leave(ring *r, ring_self self)
     atomic_store_release(&r->members[self.member], member_of(MEMBER_FREE, self.generation)); /* partner: join */
 }
 
+void (*ring_linger)(void);
+
+static void linger(void)
+{
+    if (ring_linger)
+        ring_linger();
+}
+
 /* ---- put and get ----------------------------------------------------------------------------------- */
 
 static uint64_t later(uint64_t p, const uint64_t *hint)
@@ -91,6 +99,7 @@ int ring_put(ring *r, ring_self self, const ring_item *item, uint64_t *ret_posit
         } else if (atomic_cas_acquire(&s->word, &w, word_of(RING_WRITING, self, word_losses(w), lap))) {
             /* Acquired: whoever read the item of the lap before is done with it (partner: get's release). */
             ring_advance(&r->tail, p);
+            linger();
             s->item = *item;
             /* Partner: get's claim; it publishes the item. */
             atomic_store_release(&s->word, word_of(RING_FULL, ring_nobody, word_losses(w), lap));
@@ -109,7 +118,10 @@ int ring_get(ring *r, ring_self self, ring_item *ret, uint64_t *ret_position)
         uint32_t lap = (uint32_t)(p >> r->shift);
         uint64_t w = atomic_load_relaxed(&s->word); /* relaxed: the claim acquires */
         enum ring_state state = word_state(w);
-        if (word_lap(w) != lap || state == RING_READING) { /* taken; the word is never behind (I3) */
+        int32_t ahead = (int32_t)(word_lap(w) - lap);
+        if (ahead < 0) {
+            return -EAGAIN; /* all before p are taken, and p can't be claimed: somebody still reads the lap before */
+        } else if (ahead > 0 || state == RING_READING) {
             ring_advance(&r->head, p);
             p = later(p, &r->head);
         } else if (state == RING_DEAD) {
@@ -118,6 +130,7 @@ int ring_get(ring *r, ring_self self, ring_item *ret, uint64_t *ret_position)
             return state == RING_FREE ? -EAGAIN : -EBUSY;
         } else if (atomic_cas_acquire(&s->word, &w, word_of(RING_READING, self, word_losses(w), lap))) {
             ring_advance(&r->head, p);
+            linger();
             *ret = s->item;
             if (ret_position)
                 *ret_position = p;
@@ -155,9 +168,12 @@ void ring_recover(ring *r, ring_self dead)
     /* The dead claims nothing any more, so one sweep finds all. A second recoverer may be at it: then the swap fails. */
     for (unsigned i = 0; i < 1u << r->shift; i++) {
         uint64_t w = atomic_load_relaxed(&r->slots[i].word);
-        if (is_of(w, dead))
-            (void)atomic_cas_acq_rel(&r->slots[i].word, &w, after_death(w)); /* partner: put's claim */
+        if (!is_of(w, dead))
+            continue;
+        linger();
+        (void)atomic_cas_acq_rel(&r->slots[i].word, &w, after_death(w)); /* partner: put's claim */
     }
+    linger();
     /* The last step: only now has the name no meaning any more. Partner: join. */
     was = member_of(MEMBER_DEAD, dead.generation);
     (void)atomic_cas_acq_rel(member, &was, member_of(MEMBER_FREE, dead.generation));

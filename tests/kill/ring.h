@@ -115,6 +115,9 @@ unsigned ring_count(const ring *r);
 ring_item ring_item_of(uint64_t number);
 bool ring_item_whole(const ring_item *item);
 
+/* Called, if set, wherever something is half done: a slot claimed, a dead one's things half marked. A storm has it last. */
+extern void (*ring_linger)(void);
+
 /* ---- the word, for ring.c and for those who do it wrong ------------------------------------------------ */
 
 static const ring_self ring_nobody = {0, 0};

@@ -25,14 +25,15 @@ static inline int64_t linear_moment(void)
     return now;
 }
 
-/* Runs the call, and fills in its span and result: RECORD(op, .kind = LINEAR_PUT, ...) is up to the caller. */
-#define LINEAR_TIMED(op, call)                   \
-    do {                                         \
-        (op)->cut = true; /* until it is over */ \
-        (op)->invoked = linear_moment();         \
-        (op)->result = (int32_t)(call);          \
-        (op)->returned = linear_moment();        \
-        (op)->cut = false;                       \
+/* Runs the call, and fills in the span and the result. At every instruction the operation is either cut off, or whole:
+ * its thread may be killed. */
+#define LINEAR_TIMED(op, call)                                 \
+    do {                                                       \
+        (op)->cut = true;                                      \
+        atomic_store_seq_cst(&(op)->invoked, linear_moment()); \
+        (op)->result = (int32_t)(call);                        \
+        (op)->returned = linear_moment();                      \
+        atomic_store_seq_cst(&(op)->cut, false);               \
     } while (0)
 
 #endif
