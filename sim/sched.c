@@ -249,7 +249,7 @@ static void count_step(void)
 /* Nobody else's step is in conflict with it, as far as any execution has shown. */
 static bool concerns_nobody(const op *o)
 {
-    return S->search.mode == MODE_DFS && !S->search.plain && (o->kind == OP_LOAD || o->kind == OP_WRITE) &&
+    return S->search.mode == MODE_DFS && !S->search.plain && (o->kind == OP_LOAD || o->kind == OP_WRITE) && o->loc &&
            !o->loc->conflicts && !(S->scenario->faults & SIM_DEATHS);
 }
 
