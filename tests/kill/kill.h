@@ -10,7 +10,7 @@
  *  - the recoverer dies: the recovery itself is stepped in a second child, at each of its instructions recovered from once
  *    more, by a third party;
  *  - somebody else is in between: at one instruction after the other the child stands still while another participant
- *    does something whole, then goes on and may die anywhere.
+ *    does something whole, then goes on and may die anywhere. (Recoverers die in every sixteenth of these rounds.)
  *
  * Recovery sees the segment and nothing else. So an instruction that did not change it is the same moment to it as the
  * one before, and is not tried again; the numbers in the report say both. That a death really is what it is taken for is

@@ -18,6 +18,8 @@ typedef struct history {
     uint32_t done;  /* threads that are through with the round */
     void *object;
     void (*call)(void *object, linear_op *op, uint32_t *seed);
+    const linear_spec *mistaken_for; /* NULL, or what the rounds are held against though they aren't it */
+    unsigned wrong;                  /* rounds, of these */
 } history;
 
 static uint32_t dice(uint32_t *seed)
@@ -64,13 +66,17 @@ static int play(void *arg)
     return 0;
 }
 
-static void judge(const history *h, const linear_spec *spec, size_t *overlaps)
+static void judge(history *h, const linear_spec *spec, size_t *overlaps)
 {
     static linear_op ops[THREADS_MAX * EACH_MAX];
     size_t n = 0;
     for (int t = 0; t < h->threads; t++, n += (size_t)h->each)
         memcpy(&ops[n], h->ops[t], (size_t)h->each * sizeof *ops);
-    linear_verdict verdict = linear_check(spec, ops, n);
+    linear_verdict verdict = linear_check(h->mistaken_for ? h->mistaken_for : spec, ops, n);
+    if (h->mistaken_for) {
+        h->wrong += verdict == LINEAR_WRONG;
+        return;
+    }
     if (verdict != LINEAR_RIGHT)
         linear_explain(spec, ops, n, stderr);
     CHECK_EQ(verdict, LINEAR_RIGHT);
@@ -174,6 +180,19 @@ TEST(fifo) { queue_rounds(linear_fifo, 0, 4, 12); }
 TEST(fifo_of_one) { queue_rounds(linear_fifo, 1, 4, 10); }
 TEST(fifo_of_three) { queue_rounds(linear_fifo, 3, 3, 16); }
 TEST(lifo) { queue_rounds(linear_lifo, 3, 4, 10); }
+/* What a stack gives is no queue's, and the other way round. */
+TEST(mistaken)
+{
+    static history h;
+    h = (history){.threads = 4, .each = 10, .call = call_queue, .mistaken_for = &linear_fifo};
+    rounds(&h, &linear_lifo, make_queue, drop_queue);
+    CHECK_GT(h.wrong, 0);
+    h = (history){.threads = 4, .each = 10, .call = call_queue, .mistaken_for = &linear_lifo};
+    rounds(&h, &linear_fifo, make_queue, drop_queue);
+    CHECK_GT(h.wrong, 0);
+    LOG("%u of %d rounds are refused", h.wrong, ROUNDS);
+}
+
 TEST(priority) { queue_rounds(linear_priority, 4, 4, 10); }
 
 /* ---- lock ------------------------------------------------------------------------------------------ */
