@@ -104,6 +104,13 @@ static void sleep_for_token(pool *p)
         guard_lock(&p->guard);
     } while (!p->tokens);
     p->tokens--;
+    /* The wake may have been meant for another: a sleeper that has its token already, and has not come to sleep yet, stands
+     * first in the line. While there are tokens, each who takes one sees that the next comes. */
+    if (p->tokens) {
+        guard_unlock(&p->guard);
+        motet__unpark(&p->wakes, 1);
+        guard_lock(&p->guard);
+    }
 }
 
 /* Under the guard: whether those that it stood in for are back at work, so that there are more at work than the pool has
@@ -189,7 +196,7 @@ static void unblock(executor_worker *base)
 }
 
 /* Under the guard, and without it meanwhile: sleeps as a sleeper of the pool until the word changes too. */
-static int sleep_for_either(pool *p, const uint32_t *word, uint32_t value, motet_time deadline)
+static int sleep_for_either(pool *p, const uint32_t *word, uint32_t value, motet_time deadline, pool_wakes *wakes)
 {
     p->sleepers++;
     wait_node nodes[2] = {{.key = word, .word = word, .expected = value},
@@ -202,6 +209,7 @@ static int sleep_for_either(pool *p, const uint32_t *word, uint32_t value, motet
     if (p->tokens) {
         p->tokens--;
         p->searching--;
+        wakes->sleepers += p->tokens > 0; /* as in sleep_for_token */
     } else {
         p->sleepers--;
     }
@@ -220,7 +228,7 @@ static int help(executor_worker *base, const uint32_t *word, uint32_t at_least, 
         job *j = motet__pool_take_any(p, &stolen);
         make_room(p, j && !stolen, &wakes);
         if (!j)
-            e = sleep_for_either(p, word, value, deadline);
+            e = sleep_for_either(p, word, value, deadline, &wakes);
         motet__pool_more_to_do(p, &wakes);
         guard_unlock(&p->guard);
         motet__pool_wake(p, &wakes);
