@@ -138,7 +138,11 @@ static bool run_by_own_plan(const sim_scenario *s, const options *o, run_result 
         {.mode = MODE_DFS, .bound = s->bound ? s->bound : 2, .schedules = cap},
         {.mode = MODE_DFS, .bound = 1, .faults_max = s->faults & SIM_DEATHS ? 2 : 1, .schedules = cap},
         {.mode = MODE_DFS, .bound = 1, .weak = true, .schedules = cap / 4},
-        {.mode = MODE_PCT, .depth = 3, .faults_max = s->faults ? 2 : 0, .schedules = some, .seed = 1},
+        {.mode = MODE_PCT,
+         .depth = s->pct ? s->pct : 3,
+         .faults_max = s->faults ? 2 : 0,
+         .schedules = some * (s->pct > 3 ? 10 : 1),
+         .seed = s->pct > 3 ? 5 : 1},
         {.mode = MODE_RANDOM, .weak = true, .faults_max = s->faults ? 1 : 0, .schedules = some, .seed = 2},
         {.mode = MODE_PCT, .depth = 3, .weak = true, .schedules = some, .seed = 3},
     };

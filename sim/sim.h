@@ -29,6 +29,7 @@ typedef struct sim_scenario {
     unsigned faults;    /* which may happen */
     int bound;          /* what `motet-sim run` exhausts: preemptions (0 = 2, -1 none) */
     unsigned cap;       /* and at most so many thousand schedules of it (0: 60) */
+    int pct;            /* depth of its search by priorities (0: 3); more than 3: ten times as many */
     unsigned steps_max; /* more is a livelock (0: 5000) */
     struct sim_scenario *next;
 } sim_scenario;

@@ -202,7 +202,8 @@ SIM_SCENARIO(pool_no_memory, .about = "an allocation or a thread that can't be h
     close_pool();
 }
 
-SIM_SCENARIO(pool_steal, .about = "three tasks at once: one worker takes a batch, the other steals", .steps_max = 20000)
+SIM_SCENARIO(pool_three_tasks, .about = "two workers; closed while they fall asleep, with and without a token",
+             .pct = 4, .steps_max = 20000)
 {
     motet_future *f[3];
     int in = 5;
