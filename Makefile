@@ -6,11 +6,12 @@ DESTDIR ?=
 B ?= build
 ARGS ?=
 
-.PHONY: help build test demo bench bench-peers install clean
+.PHONY: help build test prove demo bench bench-peers install clean
 
 help:
 	@echo 'make demo         build, then see it work on all files under /usr/include'
 	@echo 'make test         build and run every test (ARGS="-v park": only these, in full)'
+	@echo 'make prove        the proof machinery at small counts: explorer, kills, museum, mutants; some minutes'
 	@echo 'make bench        measure; make bench-peers first installs what it is measured against'
 	@echo 'make install      into PREFIX ($(PREFIX)), below DESTDIR'
 	@echo 'make build clean  what they say; B=$(B) is the directory'
@@ -22,6 +23,9 @@ build:
 
 test: build
 	@$(B)/tests/motet-test --scripts tests/scripts --build $(B) $(ARGS)
+
+prove: build
+	@tools/prove $(B) $(ARGS)
 
 demo: build
 	@examples/demo.sh $(B)

@@ -3,6 +3,7 @@
 
 Used by tools/mutate and tests/museum/run. Only files that differ are copied, so a second run compiles little.
 """
+import fcntl
 import io
 import os
 import re
@@ -13,6 +14,37 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TEST, SIM = "tests/motet-test", "sim/motet-sim"
+
+# What mutants need that the seam doesn't have: included before every file of the copy.
+MUTANT_HEADER = """
+#include <stdbool.h>
+#ifdef MOTET_SIM
+#define MUTANT_RMW(p, w, v, o) SIM_RMW(p, SIM_##w, v, SIM_##o)
+#else
+enum { MUTANT_RLX = __ATOMIC_RELAXED, MUTANT_ACQ = __ATOMIC_ACQUIRE, MUTANT_REL = __ATOMIC_RELEASE };
+#define MUTANT_XCHG __atomic_exchange_n
+#define MUTANT_SUB __atomic_fetch_sub
+#define MUTANT_OR __atomic_fetch_or
+#define MUTANT_AND __atomic_fetch_and
+#define MUTANT_RMW(p, w, v, o) MUTANT_##w((p), (v), MUTANT_##o)
+#endif
+#define atomic_exchange_relaxed(p, v) MUTANT_RMW(p, XCHG, v, RLX)
+#define atomic_sub_acquire(p, v) MUTANT_RMW(p, SUB, v, ACQ)
+#define atomic_or_acquire(p, v) MUTANT_RMW(p, OR, v, ACQ)
+#define atomic_or_release(p, v) MUTANT_RMW(p, OR, v, REL)
+#define atomic_and_acquire(p, v) MUTANT_RMW(p, AND, v, ACQ)
+#define atomic_and_release(p, v) MUTANT_RMW(p, AND, v, REL)
+#define mutant_cas(p, expected, v)                              \\
+    ({                                                          \\
+        __typeof__(*(p)) mutant_seen_ = atomic_load_acquire(p); \\
+        bool mutant_same_ = mutant_seen_ == *(expected);        \\
+        if (mutant_same_)                                       \\
+            atomic_store_release(p, v);                         \\
+        else                                                    \\
+            *(expected) = mutant_seen_;                         \\
+        mutant_same_;                                           \\
+    })
+"""
 
 
 def source_files():
@@ -54,6 +86,13 @@ class Scratch:
         self.src, self.build_dir = os.path.join(self.where, "src"), os.path.join(self.where, "build")
         os.makedirs(self.src, exist_ok=True)
         self.changed = {}
+        # One at a time; the lock goes with the process.
+        self.lock = open(os.path.join(self.where, "lock"), "w", encoding="utf-8")
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
+        self.header = os.path.join(self.where, "mutants.h")
+        if not os.path.exists(self.header):
+            with open(self.header, "w", encoding="utf-8") as file:
+                file.write(MUTANT_HEADER)
 
     def sync(self):
         """Makes WHERE/src what the repository is."""
@@ -77,7 +116,8 @@ class Scratch:
     def build(self, *targets):
         """Builds; the compiler's output if that fails, else None."""
         if not os.path.exists(os.path.join(self.build_dir, "build.ninja")):
-            setup = subprocess.run(["meson", "setup", self.build_dir, self.src, "-Dbuildtype=debug", "-Doptimization=1"],
+            setup = subprocess.run(["meson", "setup", self.build_dir, self.src, "-Dbuildtype=debug", "-Doptimization=1",
+                                    "-Dc_args=-include " + self.header],
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
             if setup.returncode != 0:
                 raise Broken(setup.stdout.decode(errors="replace"))
