@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 enum { MANY = 8, KEYS = 3 };
@@ -342,6 +343,50 @@ TEST(keys_and_descriptors_together)
     }
 }
 
+/* The waiter's own descriptor, by which it is woken, may have any number. */
+TEST(descriptors_with_0_closed_here)
+{
+    char key[2] = {0};
+    struct wait w;
+    int pipe[2], kept = fcntl(0, F_DUPFD_CLOEXEC, 3);
+    CHECK_GE(kept, 3);
+    open_pipe(pipe);
+    close(0);
+    for (int i = 0; i < 30; i++) {
+        for_messages(&w, key, 1);
+        w.fd[0] = (struct pollfd){.fd = pipe[0], .events = POLLIN};
+        w.request.fds = w.fd;
+        w.request.fds_count = 1;
+        begin(&w);
+        for (int n = 0; n < i * 20; n++)
+            motet_yield(); /* it sleeps by then, most of the times */
+        CHECK_EQ(motet__unpark(key, 1), 1);
+        CHECK_EQ(end(&w), 0);
+    }
+    CHECK_EQ(dup2(kept, 0), 0);
+    close(kept);
+    close_pipe(pipe);
+}
+
+TEST(no_descriptor_left_for_the_wait)
+{
+    char key[1] = {0};
+    struct wait w;
+    struct rlimit was;
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &was), 0);
+    for_messages(&w, key, 1);
+    w.fd[0] = (struct pollfd){.fd = 0, .events = POLLIN};
+    w.request.fds = w.fd;
+    w.request.fds_count = 1;
+    w.request.deadline = MOTET_NOWAIT;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &(struct rlimit){.rlim_cur = 0, .rlim_max = was.rlim_max}), 0);
+    int e = motet__park_many(&w.request);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &was), 0);
+    CHECK_EQ(e, -EMFILE);
+    CHECK_EQ(w.queued, 0);
+    CHECK_EQ(motet__unpark(key, 1), 0);
+}
+
 /* ---- cancellation and signals ---------------------------------------------------------------------- */
 
 TEST(cancel_ends_the_wait_and_stays)
@@ -370,6 +415,16 @@ TEST(cancel_ends_the_wait_and_stays)
     CHECK_EQ(motet__park(&word, 0, motet_after(MOTET_MS), 0), -ETIMEDOUT);
     CHECK(motet_shield(false));
     CHECK_EQ(motet__park(&word, 0, MOTET_FOREVER, 0), -ECANCELED);
+}
+
+TEST(a_deadline_that_has_passed_comes_before_a_cancellation)
+{
+    uint32_t word = 0;
+    motet__park_cancel(motet__park_self());
+    CHECK_EQ(motet__park(&word, 0, MOTET_FOREVER, 0), -ECANCELED);
+    CHECK_EQ(motet__park(&word, 0, MOTET_NOWAIT, 0), -ETIMEDOUT);
+    CHECK_EQ(motet__park(&word, 0, 1, 0), -ETIMEDOUT);
+    CHECK_EQ(motet__park(&word, 1, 1, 0), 0);
 }
 
 TEST(some_waits_are_not_cancelled)
