@@ -13,7 +13,7 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-TEST, SIM = "tests/motet-test", "sim/motet-sim"
+TEST, SIM, FAULTS = "tests/motet-test", "sim/motet-sim", "tests/faults/motet-faults"
 
 # What mutants need that the seam doesn't have: included before every file of the copy.
 MUTANT_HEADER = """

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Small protocols: who sets against who clears, a signal against a wake, the slots of a ring that is full. */
+/* Small protocols: who sets against who clears, a signal against a wake, the slots of a ring that is full, who gives up beside
+ * others. Most came of mutants that survived. */
 #include "help.h"
 
 #include "executor/ring.h"
@@ -63,4 +64,66 @@ SIM_SCENARIO(ring_full, .about = "a full ring: no slot is written again before i
         if (ring_room(&r))
             ring_put(&r, &jobs[RING_SIZE + i]);
     sim_join_all();
+}
+
+/* ---- giving up ------------------------------------------------------------------------------------- */
+
+static motet_barrier barrier;
+static motet_rwlock rw;
+static uint32_t through;
+
+static void meets_in_time(void *arg)
+{
+    int e = motet_barrier_wait(&barrier, sim_now() + 1000);
+    atomic_add_relaxed(&through, e >= 0);
+    SIM_CHECK(e == 0 || e == 1 || e == -ETIMEDOUT || e == -EPIPE);
+}
+
+SIM_SCENARIO(barrier_one_too_many,
+             .about = "three come to a barrier of two: a pair goes through or none, and it is broken")
+{
+    motet_barrier_init(&barrier, 2, 0);
+    run_many(3, meets_in_time);
+    SIM_CHECK(through == 0 || through == 2);
+    SIM_CHECK(motet_barrier_broken(&barrier));
+}
+
+static void meets(void *arg)
+{
+    int e = motet_barrier_wait(&barrier, MOTET_FOREVER);
+    atomic_add_relaxed(&through, e >= 0);
+    SIM_CHECK(e == 0 || e == 1 || e == -EPIPE);
+}
+
+SIM_SCENARIO(barrier_abort, .about = "an abort against two who meet: both go through or none, and it is broken")
+{
+    motet_barrier_init(&barrier, 2, 0);
+    spawn_many(2, meets);
+    motet_barrier_abort(&barrier);
+    sim_join_all();
+    SIM_CHECK(through == 0 || through == 2);
+    SIM_CHECK(motet_barrier_broken(&barrier));
+}
+
+static void writes_in_time(void *arg)
+{
+    int e = motet_rwlock_acquire_write(&rw, sim_now() + 1000);
+    SIM_CHECK_EQ(e, -ETIMEDOUT);
+}
+
+static void reads(void *arg)
+{
+    SIM_CHECK_EQ(motet_rwlock_acquire_read(&rw, MOTET_FOREVER), 0);
+    SIM_CHECK_EQ(motet_rwlock_release(&rw), 0);
+}
+
+SIM_SCENARIO(rwlock_two_give_up, .about = "two writers give up, one told by the other: the reader behind them gets in",
+             .cap = 100)
+{
+    SIM_CHECK_EQ(motet_rwlock_acquire_read(&rw, MOTET_FOREVER), 0);
+    spawn_many(2, writes_in_time);
+    sim_spawn(reads, NULL, "reader");
+    sim_join_all();
+    SIM_CHECK_EQ(motet_rwlock_release(&rw), 0);
+    SIM_CHECK_EQ(motet_rwlock_acquire_write(&rw, MOTET_NOWAIT), 0);
 }
