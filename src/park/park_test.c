@@ -362,6 +362,7 @@ TEST(descriptors_with_0_closed_here)
             motet_yield(); /* it sleeps by then, most of the times */
         CHECK_EQ(motet__unpark(key, 1), 1);
         CHECK_EQ(end(&w), 0);
+        CHECK_EQ(fcntl(0, F_GETFD), -1);
     }
     CHECK_EQ(dup2(kept, 0), 0);
     close(kept);
