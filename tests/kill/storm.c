@@ -126,6 +126,7 @@ static void await_progress(watch *w)
 unsigned storm_run(const storm *s)
 {
     watch w = {.s = s, .seed = s->seed};
+    CHECK_GE(s->workers, 1);
     CHECK_LE(s->workers, STORM_WORKERS_MAX);
     for (unsigned i = 0; i < s->workers; i++)
         start(&w, &w.seats[i]);
