@@ -39,6 +39,16 @@ static inline uint32_t spin_budget_now(spin_budget *b)
 
 static inline void spin_budget_learn(spin_budget *b, bool paid) { b->ns = paid ? SPIN_NS_MAX : b->ns / 2; }
 
+/* So many pauses, of a loop that looks seldom. */
+static inline void spin_pause(unsigned times)
+{
+#ifdef MOTET_SIM
+    times = 1; /* the explorer chooses how long; more would be more of the same */
+#endif
+    for (; times; times--)
+        cpu_relax();
+}
+
 /* Watches until `changed(arg)` or for `ns` nanoseconds or to the deadline. True: changed. */
 static inline __attribute__((always_inline)) bool spin_watch(uint32_t ns, int64_t deadline,
                                                              bool (*changed)(const void *arg), const void *arg)

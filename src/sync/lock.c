@@ -10,10 +10,15 @@
  *
  * Whoever holds the lock, or anyone on the holder's behalf, lowers the word; waiters only raise it.
  *
- * Invariant: while the lock is FREE, either nobody waits or some waiter has been woken and is on its way; a woken waiter
- * takes the lock as WAITED, since it does not know who else waits, or raises the word again and waits on. So the next
- * release wakes the next one, and a waiter that leaves for its deadline or a signal leaves at most a needless wake-up call
- * behind. A wake of the lock's address is a hint only.
+ * Invariant: while the word is FREE or HELD, either nobody waits or some waiter has been woken and is on its way; a woken
+ * waiter takes the lock as WAITED, since it does not know who else waits, or raises the word again and waits on. So the
+ * next release wakes the next one, and a waiter that leaves for its deadline or a signal leaves at most a needless wake-up
+ * call behind. A wake of the lock's address is a hint only.
+ *
+ * Spinning: who comes, and who was woken, watches the word for some microseconds while it is HELD. It looks seldom, and
+ * ever more so: each look takes the word's cache line from the holder, who would else take and release the lock for tens of
+ * times as long as the line's way here and back. While a woken waiter watches, the releases of others wake nobody. Where
+ * somebody waits (WAITED) a newcomer does not watch: it would only overtake.
  *
  * Handing over: a waiter that was overtaken after HANDOVER_NS waits in addition for a *message* (on the address plus one):
  * it holds the lock now. Who releases a STARVED lock first lowers it to WAITED, then wakes one such waiter: exactly one takes
@@ -23,22 +28,26 @@
 #include "sync/sync.h"
 
 enum { FREE, HELD, WAITED, STARVED };
-enum { HANDOVER_NS = 1000 * 1000, SPINS = 40 };
+enum { HANDOVER_NS = 1000 * 1000 };
+enum { LOOKS = 12, PAUSES_MIN = 4, PAUSES_MAX = 16 }; /* pauses between looks: 4, 8, 16, 16 and so on */
 
 _Static_assert(sizeof(motet_lock) == 16, "part of the ABI");
 
 /* ---- slow paths ------------------------------------------------------------------------------------ */
 
-/* Spins while the lock is HELD: its holder may be about to let go. */
-static bool spin(motet_lock *l)
+/* Watches the word while the lock is HELD: its holder may be about to let go. True: the lock was taken, as `taken`. */
+static bool spin(motet_lock *l, uint32_t taken)
 {
-    for (int i = 0; i < SPINS; i++) {
+    unsigned pauses = PAUSES_MIN;
+    for (int i = 0; i < LOOKS; i++) {
         uint32_t word = atomic_load_relaxed(&l->word_);
-        if (word == FREE && atomic_cas_acquire(&l->word_, &word, HELD))
+        /* Acquire: partner of release's exchange or compare-and-swap. */
+        if (word == FREE && atomic_cas_acquire(&l->word_, &word, taken))
             return true;
         if (word > HELD)
             return false;
-        cpu_relax();
+        spin_pause(pauses);
+        pauses = 2 * pauses < PAUSES_MAX ? 2 * pauses : PAUSES_MAX;
     }
     return false;
 }
@@ -81,6 +90,8 @@ static int acquire_parking(motet_lock *l, motet_time deadline, bool may_end)
         if (e < 0 && (may_end || e != -EINTR))
             return e;
         starved = starved || sys_now() - begin > HANDOVER_NS;
+        if (!starved && spin(l, WAITED))
+            return 0;
         word = atomic_load_relaxed(&l->word_);
     }
 }
@@ -89,7 +100,7 @@ __attribute__((cold)) int motet__lock_acquire_slow(motet_lock *l, motet_time dea
 {
     if (deadline <= 0)
         return -ETIMEDOUT;
-    return spin(l) ? 0 : acquire_parking(l, deadline, true);
+    return spin(l, HELD) ? 0 : acquire_parking(l, deadline, true);
 }
 
 __attribute__((cold)) int motet__lock_release_slow(motet_lock *l)
@@ -109,7 +120,7 @@ __attribute__((cold)) int motet__lock_release_slow(motet_lock *l)
 int motet__lock_reacquire(motet_lock *l)
 {
     uint32_t word = FREE;
-    if (atomic_cas_acquire(&l->word_, &word, HELD) || spin(l))
+    if (atomic_cas_acquire(&l->word_, &word, HELD) || spin(l, HELD))
         return 0;
     return acquire_parking(l, MOTET_FOREVER, false);
 }
