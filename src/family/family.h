@@ -114,8 +114,9 @@ typedef struct family {
     CACHE_ALIGNED uint32_t recovering; /* claim: who recovers */
     uint32_t places_used;              /* no place at or above this index was ever claimed; only grows */
     uint32_t place_next;               /* hint: where to look for a free place next, so that they are used in turn */
+    uint32_t places_max;               /* so many places `members` has: MEMBERS_MAX, or fewer in a small arena */
     member_tag root;                   /* who opened the arena */
-    member *members;                   /* MEMBERS_MAX of them; place 0 is never used */
+    member *members;                   /* places_max of them; place 0 is never used */
     void *arena;                       /* the allocator's */
 } family;
 
@@ -127,6 +128,12 @@ extern family *motet__family;
 /* Opens the arena if the process has none, with the caller as root and first member. Any thread; once. 0; -ENOMEM: no
  * address space or memory for it; -EMFILE, -ENFILE; -EPERM in the child of a raw fork. */
 int motet__family_open(void);
+
+/* The arena's descriptor in this process, close-on-exec; -1: there is none. */
+int motet__family_fd(void);
+
+/* Gives the place memory, all of it, before anything of it is touched: else that could end in SIGBUS. 0; -ENOMEM. */
+int motet__member_commit(uint32_t place);
 
 /* The calling process's tag; 0: it is no member. In the sim every virtual thread is a process of its own. */
 static inline member_tag motet__family_self(void);
