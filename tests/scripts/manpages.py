@@ -6,7 +6,7 @@ Every function of the headers stands in the NAME and in the SYNOPSIS of exactly 
 what a page refers to (functions, types, constants, option fields, other pages) exists. Where mandoc is installed it has
 nothing to complain of.
 
---functions  print the names of all public functions
+--functions  print the names of all public functions of libmotet
 --aliases    print "function page" for each function that is not called like its page; man/meson.build makes links of them
 """
 import glob
@@ -18,7 +18,7 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
-OTHER_PAGES = {("motet", "1"), ("motet-run", "1")}  # beside those of section 3 and 7
+OTHER_PAGES = {("motet", "1"), ("motet-run", "1"), ("motet-sim", "1")}  # beside those of section 3 and 7
 failures = []
 
 
@@ -50,14 +50,15 @@ def split_arguments(text):
     return [squeeze(part) for part in parts + [current]]
 
 
-def functions_of_headers(folder):
-    """{name: (return type, [arguments])}"""
+def functions_of_headers(folder, mark="MOTET_(?:SIM_)?API"):
+    """{name: (return type, [arguments])}; those marked MOTET_SIM_API are the explorer's library."""
     found = {}
     for path in sorted(glob.glob(os.path.join(folder, "*.h"))):
         with open(path) as file:
             text = without_comments(file.read())
         text = re.sub(r"(?m)^\s*#.*(\\\n.*)*$", "", text)
-        for declaration in re.findall(r"\bMOTET_API\b(.*?);", text, flags=re.S):
+        text = re.sub(r"__attribute__\(\(.*?\)\)+(?=;)", "", text)
+        for declaration in re.findall(r"\b%s\b(.*?);" % mark, text, flags=re.S):
             parts = re.fullmatch(r"\s*(.*?)(\w+)\((.*)\)\s*", declaration, flags=re.S)
             found[parts[2]] = (squeeze(parts[1]), split_arguments(parts[3]))
     return found
@@ -153,7 +154,7 @@ def main():
     folder = os.path.join(ROOT, "include", "motet")
     functions = functions_of_headers(folder)
     if sys.argv[1:] == ["--functions"]:
-        print("\n".join(functions))
+        print("\n".join(functions_of_headers(folder, "MOTET_API")))
         return 0
     if sys.argv[1:] == ["--aliases"]:
         aliases()

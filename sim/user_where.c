@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* Where in the user's program a step is made. motet's own steps carry file and line as text, since they are macros; a user's
+ * are functions that the compiler calls, and know a return address. addr2line, once started, says for each new one what it
+ * stands for; without it (binutils) or without -g the address itself is shown. What was asked stays in memory that no
+ * execution puts back. */
+#include "user.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { PLACES_MAX = 4096, TEXT_MAX = 120 };
+
+typedef struct place {
+    const void *pc;
+    char text[TEXT_MAX];
+} place;
+
+typedef struct places {
+    bool asked;   /* addr2line was started, or could not be */
+    int to, from; /* its pipes, or -1 */
+    place all[PLACES_MAX];
+} places;
+
+static places *known;
+
+__attribute__((constructor)) static void places_open(void)
+{
+    void *p = mmap(NULL, sizeof *known, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    known = p == MAP_FAILED ? NULL : p;
+}
+
+static void start_addr2line(void)
+{
+    int in[2], out[2];
+    char exe[40];
+    pid_t pid;
+    known->asked = true;
+    known->to = known->from = -1;
+    if (pipe2(in, O_CLOEXEC) != 0)
+        return;
+    if (pipe2(out, O_CLOEXEC) != 0) {
+        close(in[0]);
+        close(in[1]);
+        return;
+    }
+    snprintf(exe, sizeof exe, "/proc/%d/exe", (int)getpid());
+    char *argv[] = {"addr2line", "-f", "-s", "-e", exe, NULL};
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, in[0], 0);
+    posix_spawn_file_actions_adddup2(&actions, out[1], 1);
+    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+    if (posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ) == 0) {
+        known->to = in[1];
+        known->from = out[0];
+    } else {
+        close(in[1]);
+        close(out[0]);
+    }
+    posix_spawn_file_actions_destroy(&actions);
+    close(in[0]);
+    close(out[1]);
+}
+
+/* A line of its answer, without its end; false: there is none. */
+static bool read_line(char *line, size_t size)
+{
+    size_t n = 0;
+    for (char c; read(known->from, &c, 1) == 1;) {
+        if (c == '\n') {
+            line[n] = 0;
+            return true;
+        }
+        if (n + 1 < size)
+            line[n++] = c;
+    }
+    return false;
+}
+
+static void ask(place *p)
+{
+    char function[64], where[64], question[32];
+    snprintf(p->text, sizeof p->text, "%p|", p->pc);
+    if (!known->asked)
+        start_addr2line();
+    if (known->to < 0)
+        return;
+    /* Of the call, which ends before its return address. */
+    int n = snprintf(question, sizeof question, "%p\n", (const void *)((const char *)p->pc - 1));
+    if (write(known->to, question, (size_t)n) != n || !read_line(function, sizeof function) ||
+        !read_line(where, sizeof where)) {
+        known->to = -1;
+        return;
+    }
+    where[strcspn(where, " ")] = 0; /* "(discriminator 2)" */
+    if (where[0] != '?')
+        snprintf(p->text, sizeof p->text, "%s|%s", where, function);
+    else if (function[0] != '?')
+        snprintf(p->text, sizeof p->text, "%s|", function);
+}
+
+const char *sim_user_at(const void *pc)
+{
+    if (!known)
+        return "?|";
+    uint32_t h = (uint32_t)(((uintptr_t)pc * 0x9E3779B97F4A7C15u) >> 40) % PLACES_MAX;
+    for (int i = 0; i < 64; i++, h = (h + 1) % PLACES_MAX) {
+        place *p = &known->all[h];
+        if (p->pc == pc)
+            return p->text;
+        if (p->pc)
+            continue;
+        p->pc = pc;
+        ask(p);
+        return p->text;
+    }
+    return "?|";
+}
