@@ -85,17 +85,28 @@ static inline member_tag member_word_by(uint64_t w) { return (member_tag)(w >> 1
 
 /* One entry of a member's log. A free one (object 0) is taken by compare-and-swap, by a thread of that member; from then on
  * it is guarded by the claim of the object that it names, whoever holds that: others may write it too (a permit taken in one
- * process and given back in another). `word` alone is also written and slept on without it. */
+ * process and given back in another, a notify). `word` alone is also written and slept on without it.
+ *
+ * Who writes in the log of another member does it by a compare-and-swap of `state`, so that a record that was given away
+ * meanwhile (its member died, was buried, its place and it were taken anew) is not hit: the owner differs. Who looks through
+ * the logs of others reads with atomic loads, and once more if `deaths` has changed meanwhile: burying empties logs without
+ * anybody's claim. A stray change of `word` is a needless look, no more. */
 typedef struct record {
     uint64_t object; /* address; 0: free */
     uint32_t what;   /* RECORD_...: which kind of truth about the object */
-    uint32_t count;  /* of shares, permits ...; or the state of a wait */
     uint32_t word;   /* what a wait sleeps on */
-    uint32_t spare;
+    union {
+        struct {
+            uint32_t count; /* of shares, permits ...; or the state of a wait */
+            uint32_t owner; /* tag of the member whose log this is; written by motet__record_take, with count 0 */
+        };
+        uint64_t state; /* both */
+    };
     int64_t since; /* when a wait began: oldest first */
 } record;
 
-enum { RECORD_READ = 1, RECORD_PERMIT, RECORD_BARRIER, RECORD_CONDITION, RECORD_BLOCK };
+/* RECORD_WAIT: a thread waits for the object, whatever that is. */
+enum { RECORD_READ = 1, RECORD_PERMIT, RECORD_BARRIER, RECORD_CONDITION, RECORD_BLOCK, RECORD_WAIT };
 
 typedef struct member {
     CACHE_ALIGNED uint64_t state; /* member_word */
