@@ -117,7 +117,7 @@ class Scratch:
         """Builds; the compiler's output if that fails, else None."""
         if not os.path.exists(os.path.join(self.build_dir, "build.ninja")):
             setup = subprocess.run(["meson", "setup", self.build_dir, self.src, "-Dbuildtype=debug", "-Doptimization=1",
-                                    "-Dc_args=-include " + self.header],
+                                    "-Ddebug=false", "-Dc_args=-include " + self.header],
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
             if setup.returncode != 0:
                 raise Broken(setup.stdout.decode(errors="replace"))
@@ -142,17 +142,22 @@ class Scratch:
                 file.write(text)
         self.changed = {}
 
-    def run(self, command, seconds):
-        """Runs a program of the build tree in a session of its own: (exit code, or None when out of time; output; time)."""
+    def run(self, command, seconds, until=None):
+        """Runs a program of the build tree in a session of its own: (exit code, or None when it was ended; output; time).
+        It is ended when it is out of time, or a line begins with `until`."""
         began = time.monotonic()
         with tempfile.TemporaryFile() as output:
             process = subprocess.Popen(["nice", "-n", str(self.nice), os.path.join(self.build_dir, command[0])] + command[1:],
                                        stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                                        start_new_session=True)
-            try:
-                code = process.wait(timeout=seconds)
-            except subprocess.TimeoutExpired:
-                code = None
+            code = None
+            while code is None and time.monotonic() - began < seconds:
+                try:
+                    code = process.wait(timeout=0.2 if until else seconds)
+                except subprocess.TimeoutExpired:
+                    if until and ("\n" + until).encode() in b"\n" + os.pread(output.fileno(), 1 << 20, 0):
+                        break
+            if code is None:
                 # The runner's own guards end the tests when it is gone.
                 process.terminate()
                 try:
