@@ -217,6 +217,66 @@ SIM_SCENARIO(pool_three_tasks, .about = "two workers; closed while they fall asl
     SIM_CHECK_EQ(ran, 3);
 }
 
+/* ---- tasks that nobody asks after ------------------------------------------------------------------ */
+
+static void submits_three(void *arg)
+{
+    for (int i = 0; i < 3; i++)
+        SIM_CHECK_EQ(twice_submit(pool, &i, NULL), 0);
+}
+
+SIM_SCENARIO(pool_detached, .about = "more tasks without a future than a slab has room for, one worker", .pct = 4,
+             .steps_max = 20000)
+{
+    open_pool(1, 0, false);
+    submits_three(NULL);
+    submits_three(NULL);
+    close_pool();
+    SIM_CHECK_EQ(ran, 6);
+}
+
+SIM_SCENARIO(pool_detached_two, .about = "the same by two submitters, for two workers: each gives the memory back",
+             .pct = 4, .steps_max = 20000)
+{
+    open_pool(2, 0, false);
+    int other = sim_spawn(submits_three, NULL, "submitter");
+    submits_three(NULL);
+    sim_join(other);
+    close_pool();
+    SIM_CHECK_EQ(ran, 6);
+}
+
+static void submits_until_refused(void *arg)
+{
+    for (int i = 0, e = 0; i < 3 && e == 0; i++) {
+        e = twice_submit(pool, &i, NULL);
+        SIM_CHECK(e == 0 || e == -EPIPE);
+    }
+}
+
+SIM_SCENARIO(pool_detached_cancel, .about = "tasks without a future against a shutdown that drops them",
+             .steps_max = 20000)
+{
+    open_pool(1, 0, false);
+    int other = sim_spawn(submits_until_refused, NULL, "submitter");
+    SIM_CHECK_EQ(motet_executor_shutdown(pool, true, MOTET_FOREVER), 0);
+    sim_join(other);
+    close_pool();
+}
+
+SIM_SCENARIO(pool_detached_no_memory, .about = "a slab or a thread that can't be had: refused, and all is given back",
+             .faults = SIM_NO_MEMORY, .steps_max = 20000)
+{
+    motet_pool_options opt = {.workers = 1};
+    uint32_t taken = 0;
+    if (motet_thread_pool_open(&pool, &opt) < 0)
+        return;
+    for (int i = 0; i < 4; i++)
+        taken += twice_submit(pool, &i, NULL) == 0;
+    close_pool();
+    SIM_CHECK(ran <= taken); /* those whose worker could not be had are dropped */
+}
+
 /* ---- a worker's ring ------------------------------------------------------------------------------- */
 
 static ring r;

@@ -21,6 +21,10 @@ int motet_submit(motet_executor *ex, const motet_task *task, motet_bytes in, con
         return -EPERM;
     if (opt->priority)
         return -ENOTSUP;
+    if (!f && ex->ops->submit_detached) {
+        bool fits = task->call_bytes || in.size == task->in_size;
+        return fits ? ex->ops->submit_detached(ex, task, in, opt) : -EMSGSIZE;
+    }
     motet_future *made;
     int e = motet__future_new(&made, task, in, f ? 2 : 1);
     if (e < 0)

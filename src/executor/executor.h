@@ -12,6 +12,8 @@ typedef struct executor_ops {
     /* Has `f`, PENDING, run: takes over one of its references, and completes it in every case in which it returns 0. On a
      * failure the reference stays the caller's. Waits only while the queue is full. */
     int (*submit)(motet_executor *ex, motet_future *f, const motet_submit_options *opt);
+    /* The same for a task that nobody asks after, of which no future is made. NULL: it is always made. */
+    int (*submit_detached)(motet_executor *ex, const motet_task *task, motet_bytes in, const motet_submit_options *opt);
     /* As motet_map; arguments are checked, opt is not NULL, n > 0. */
     int (*map)(motet_executor *ex, const motet_task *task, const void *in, void *out, size_t n,
                const motet_map_options *opt);

@@ -11,7 +11,6 @@
 #include <string.h>
 
 enum {
-    VALUE_ALIGNMENT = 64, /* of inputs and outputs: the most that a type may ask for */
     SMALL_ALIGNMENT = 16, /* the least: what malloc gives */
     NEST_MAX = 200,       /* so many tasks may nest on a thread's stack; deeper ones get a thread */
 };
@@ -20,11 +19,10 @@ enum {
 
 static size_t align_up(size_t n, size_t alignment) { return (n + alignment - 1) & ~(alignment - 1); }
 
-/* The most that a type of this size can need: its size is a multiple of its alignment. */
 static size_t alignment_for(size_t size)
 {
-    size_t alignment = size & -size;
-    return alignment >= VALUE_ALIGNMENT ? VALUE_ALIGNMENT : alignment <= SMALL_ALIGNMENT ? SMALL_ALIGNMENT : alignment;
+    size_t alignment = value_alignment(size);
+    return alignment < SMALL_ALIGNMENT ? SMALL_ALIGNMENT : alignment;
 }
 
 /* A future with room for input and output behind it. */

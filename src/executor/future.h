@@ -62,6 +62,15 @@ struct motet_future {
     guard guard;
 };
 
+enum { VALUE_ALIGNMENT = 64 }; /* of inputs and outputs: the most that a type may ask for */
+
+/* The most that a type of this size can need: its size is a multiple of its alignment. 1 for nothing. */
+static inline size_t value_alignment(size_t size)
+{
+    size_t alignment = size & -size;
+    return !alignment ? 1 : alignment < VALUE_ALIGNMENT ? alignment : VALUE_ALIGNMENT;
+}
+
 /* A future of `task` with a copy of `in`, PENDING, with `references`. 0; -EMSGSIZE; -ENOMEM. */
 int motet__future_new(motet_future **ret, const motet_task *task, motet_bytes in, uint32_t references);
 

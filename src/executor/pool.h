@@ -56,6 +56,7 @@ job *motet__jobs_take(job_queue *q);        /* NULL: empty */
 void motet__jobs_free(job_queue *q);
 
 typedef struct pool pool;
+typedef struct slab slab;
 
 typedef struct worker {
     executor_worker base;
@@ -64,6 +65,8 @@ typedef struct worker {
     bool stand_in;       /* one beyond the pool's own: it has no ring, and leaves when it is one too many */
     spin_budget search;  /* how long it searches awake */
     uint64_t stolen;     /* written by the worker alone */
+    slab *slab;          /* of the records that it ran last; its own, as the next */
+    uint32_t slab_ran;   /* so many, not given back yet */
     struct worker *next; /* on the pool's lists, guarded by it */
     ring ring;           /* last: a stand-in's memory ends before it */
 } worker;
@@ -87,8 +90,10 @@ struct pool {
     unsigned initializing; /* at open: workers whose initializer has not returned */
     bool closing;
     int broken;
-    worker *list; /* workers at work */
-    worker *left; /* workers that have left, to be joined */
+    worker *list;             /* workers at work */
+    worker *left;             /* workers that have left, to be joined */
+    slab *slab, *spare_slabs; /* for tasks without a future: the current one, and others */
+    unsigned slabs_spare;
     uint64_t submitted, finished_before, cancelled, by_callers, stolen_before; /* `before`: by workers that left */
     uint32_t space_waiters;
 
@@ -127,6 +132,13 @@ void motet__pool_break(pool *p, int code);
  * in the statistics. */
 int motet__pool_put(pool *p, job *j, motet_time deadline, uint64_t items);
 
+/* The same in two steps, for who makes the job in between. Enter: room for one more job, waiting for it: 0 under the guard,
+ * or a code without it. Then either leave_with puts the job, or give_up does not and returns `code`; both let go of the
+ * guard. */
+int motet__pool_enter(pool *p, motet_time deadline);
+void motet__pool_leave_with(pool *p, job *j, uint64_t items);
+int motet__pool_give_up(pool *p, int code);
+
 /* A thread outside is about to run jobs: true, and the pool does not end before it leaves; or the pool has ended. It has run
  * `ran` tasks when it leaves. */
 bool motet__pool_caller_enters(pool *p);
@@ -142,6 +154,17 @@ job *motet__pool_take_any(pool *p, bool *ret_stolen);
 
 /* Joins and frees the workers that have left. */
 void motet__pool_reap(pool *p);
+
+/* ---- pool_detached.c ------------------------------------------------------------------------------- */
+
+int motet__pool_submit_detached(motet_executor *ex, const motet_task *task, motet_bytes in,
+                                const motet_submit_options *opt);
+
+/* By the worker, without the guard: gives back the memory of the tasks without a future that it has run. */
+void motet__pool_settle(worker *w);
+
+/* At the pool's very end. */
+void motet__pool_slabs_free(pool *p);
 
 /* ---- pool_map.c ------------------------------------------------------------------------------------ */
 

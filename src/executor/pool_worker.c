@@ -137,6 +137,7 @@ static job *next_job(worker *w)
         return j;
     pool_wakes wakes = {0};
     bool searching = false, watched = false;
+    motet__pool_settle(w);
     let_gather(p);
     guard_lock(&p->guard);
     while (one_too_many(w) || !(j = take(w, &wakes))) {

@@ -74,8 +74,8 @@ static int wait_for_space(pool *p, motet_time deadline)
     return e < 0 ? e : 1;
 }
 
-/* Under the guard, which it lets go of: a submit fails, and passes on the room that it may have been woken for. */
-static int give_up(pool *p, int code)
+/* Passes on the room that it may have been woken for. */
+int motet__pool_give_up(pool *p, int code)
 {
     pool_wakes wakes = {0};
     if (p->space_waiters && p->queue.count < p->queue_max) {
@@ -115,9 +115,8 @@ static int ensure_worker(pool *p)
     return e < 0 ? e : 1;
 }
 
-int motet__pool_put(pool *p, job *j, motet_time deadline, uint64_t items)
+int motet__pool_enter(pool *p, motet_time deadline)
 {
-    pool_wakes wakes = {0};
     guard_lock(&p->guard);
     for (int e;;) {
         if (p->closing)
@@ -125,22 +124,34 @@ int motet__pool_put(pool *p, job *j, motet_time deadline, uint64_t items)
         else if (p->queue.count >= p->queue_max)
             e = wait_for_space(p, deadline);
         else if ((e = ensure_worker(p)) == 0 && motet__jobs_reserve(&p->queue))
-            break;
+            return 0;
         else if (e == 0)
             e = -ENOMEM;
         if (e < 0)
-            return give_up(p, e);
+            return motet__pool_give_up(p, e);
     }
+}
+
+void motet__pool_leave_with(pool *p, job *j, uint64_t items)
+{
+    pool_wakes wakes = {0};
     motet__jobs_put(&p->queue, j);
     p->submitted += items;
     if (!p->searching)
         motet__pool_more_to_do(p, &wakes);
     guard_unlock(&p->guard);
-    /* A thread more that can't be started is none the worse: somebody is alive, or else the future fails. */
+    /* A thread more that can't be started is none the worse: somebody is alive, or else the job fails. */
     int e = motet__pool_wake(p, &wakes);
     if (e < 0)
         check_stranded(p, e);
-    return 0;
+}
+
+int motet__pool_put(pool *p, job *j, motet_time deadline, uint64_t items)
+{
+    int e = motet__pool_enter(p, deadline);
+    if (e == 0)
+        motet__pool_leave_with(p, j, items);
+    return e;
 }
 
 static void run_future(job *j, int code)
@@ -310,12 +321,14 @@ static void thread_free(motet_executor *ex)
 {
     pool *p = pool_of(ex);
     motet__jobs_free(&p->queue);
+    motet__pool_slabs_free(p);
     sys_free(p->name);
     sys_free(p);
 }
 
 static const executor_ops thread_pool_ops = {
     .submit = thread_submit,
+    .submit_detached = motet__pool_submit_detached,
     .map = motet__pool_map,
     .run_for_caller = run_for_caller,
     .kill = thread_kill,

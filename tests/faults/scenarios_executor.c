@@ -69,9 +69,12 @@ SCENARIO(pool_without_futures)
 {
     motet_executor *ex = NULL;
     int in = 1;
+    static const char text[3000];
     TRY_OPEN(ex, motet_thread_pool_open(&ex, NULL), OPEN_ERRORS);
     for (int i = 0; i < 10; i++)
         TRY(twice_submit(ex, &in, NULL), SUBMIT_ERRORS);
+    TRY(echo_submit(ex, (motet_bytes){text, sizeof text}, NULL), SUBMIT_ERRORS);
+    TRY(echo_submit(ex, (motet_bytes){text, 1}, NULL), SUBMIT_ERRORS);
 out:
     motet_executor_close(ex);
 }
