@@ -28,6 +28,7 @@ enum {
     CHOICES_MAX = 1 << 16, /* of one execution */
     IDS_MAX = 24,          /* alternatives of one choice */
     KEYS_MAX = 16,
+    FUTEXES_MAX = 4, /* that one waits for at once */
     EVENTFDS_MAX = 32,
     NAMES_MAX = 64,
     CELLS_MAX = 1 << 14, /* of plain data, of one execution; a power of two */
@@ -95,6 +96,7 @@ enum { OP_LOCAL, OP_LOAD, OP_WRITE, OP_FENCE, OP_WAIT, OP_WAKE, OP_RELAX, OP_JOI
 typedef struct op {
     uint8_t kind;
     bool seq_cst;
+    bool many; /* concerns other locations too */
     loc *loc;
     const char *at;
 } op;
@@ -115,7 +117,8 @@ typedef struct thread {
     op pending; /* what it does when it goes on */
     int result; /* of what it waits for */
     int64_t deadline;
-    const volatile void *futex; /* asleep on */
+    const volatile void *futexes[FUTEXES_MAX]; /* asleep on */
+    unsigned futexes_count;
     struct thread *next_sleeper;
     struct thread *target; /* joined */
     bool mortal, dead;
@@ -288,6 +291,8 @@ void sim_race_freed(const void *p, size_t size, const void *pc);
 
 /* ---- sched.c --------------------------------------------------------------------------------------- */
 int sim_execute(const sim_scenario *s);
+/* The current thread is about to do something of that kind there: what is known of who touches it. */
+void sim_touches(loc *l, int kind);
 /* The current thread is about to do `o`: others may come first. */
 void sim_point(op o);
 /* The current thread can't go on: others do, until its state is T_READY again. */

@@ -2,6 +2,7 @@
 /* The system under the threads: futexes, clock, eventfds, random numbers, threads and their keys. */
 #include "engine.h"
 
+#include "base/sys.h"
 #include "seam_sys.h"
 
 #include <errno.h>
@@ -18,33 +19,61 @@ void sim_sleeper_remove(thread *t)
     }
 }
 
-/* The kernel looks at the word under a lock of its own, which the waker takes too: so at the latest value. */
-int sim_futex_wait(const volatile uint32_t *word, uint32_t expected, int64_t deadline, const char *at)
+static void enqueue(thread *t)
 {
-    thread *t = S->current;
-    t->persist = 0;
-    sim_check_alive(word, at);
-    sim_point((op){.kind = OP_WAIT, .loc = sim_loc(word, 4), .at = at});
-    sim_memory_looked(sim_loc(word, 4));
-    if (*word != expected) {
-        TRACE(at, "futex wait: the word is %#x, not %#x", *word, expected);
-        return -EAGAIN;
-    }
-    if (deadline <= S->now)
-        return -ETIMEDOUT;
-    TRACE(at, "futex wait: sleeps");
-    t->futex = word;
-    t->deadline = deadline;
-    t->state = T_ASLEEP;
-    t->pending = (op){.kind = OP_WAIT, .loc = sim_loc(word, 4), .at = at};
     t->next_sleeper = NULL;
     thread **end = &S->sleepers;
     while (*end)
         end = &(*end)->next_sleeper;
     *end = t;
+}
+
+/* The kernel looks at a word under a lock of its own, which the waker takes too: so at the latest value. Of several it looks
+ * at one after the other, each queued by then; what that could come to it can also come to by one look at all. */
+int sim_futex_wait_many(const sys_futex_word *words, unsigned n, int64_t deadline, const char *at)
+{
+    thread *t = S->current;
+    op o = {.kind = OP_WAIT, .many = n > 1, .loc = sim_loc(words[0].word, 4), .at = at};
+    t->persist = 0;
+    for (unsigned i = 0; i < n; i++) {
+        sim_check_alive(words[i].word, at);
+        sim_touches(sim_loc(words[i].word, 4), OP_WAIT);
+    }
+    sim_point(o);
+    for (unsigned i = 0; i < n; i++) {
+        const volatile uint32_t *word = words[i].word;
+        sim_memory_looked(sim_loc(word, 4));
+        if (*word != words[i].expected) {
+            TRACE(at, "futex wait: word %u is %#x, not %#x", i, *word, words[i].expected);
+            return -EAGAIN;
+        }
+        t->futexes[i] = word;
+    }
+    if (deadline <= S->now)
+        return -ETIMEDOUT;
+    TRACE(at, "futex wait: sleeps");
+    t->futexes_count = n;
+    t->deadline = deadline;
+    t->state = T_ASLEEP;
+    t->pending = o;
+    enqueue(t);
     sim_block();
     TRACE(at, "futex wait: %d", t->result);
     return t->result;
+}
+
+int sim_futex_wait(const volatile uint32_t *word, uint32_t expected, int64_t deadline, const char *at)
+{
+    sys_futex_word one = {.word = (const uint32_t *)word, .expected = expected};
+    return sim_futex_wait_many(&one, 1, deadline, at);
+}
+
+static bool sleeps_on(const thread *t, const volatile uint32_t *word)
+{
+    for (unsigned i = 0; i < t->futexes_count; i++)
+        if (t->futexes[i] == word)
+            return true;
+    return false;
 }
 
 static thread *pick_sleeper(const volatile uint32_t *word)
@@ -52,17 +81,18 @@ static thread *pick_sleeper(const volatile uint32_t *word)
     thread *all[THREADS_MAX];
     unsigned n = 0;
     for (thread *t = S->sleepers; t; t = t->next_sleeper)
-        if (t->futex == word)
+        if (sleeps_on(t, word))
             all[n++] = t;
     return n ? all[sim_choose(C_WAITER, n, NULL, NULL, NULL)] : NULL;
 }
 
-void sim_futex_wake(const volatile uint32_t *word, int n, const char *at)
+int sim_futex_wake(const volatile uint32_t *word, int n, const char *at)
 {
     if (!S || !S->on)
-        return;
+        return 0;
+    int woken = 0;
     sim_point((op){.kind = OP_WAKE, .loc = sim_loc(word, 4), .at = at});
-    for (thread *t; n > 0 && (t = pick_sleeper(word)); n--) {
+    for (thread *t; woken < n && (t = pick_sleeper(word)); woken++) {
         TRACE(at, "futex wake: T%d", t->id);
         sim_sleeper_remove(t);
         t->result = 0;
@@ -70,6 +100,7 @@ void sim_futex_wake(const volatile uint32_t *word, int n, const char *at)
         t->pending = (op){.kind = OP_LOCAL};
     }
     TRACE(at, "futex wake: done");
+    return woken;
 }
 
 /* ---- clock, numbers -------------------------------------------------------------------------------- */

@@ -253,18 +253,21 @@ static bool concerns_nobody(const op *o)
            !o->loc->conflicts && !(S->scenario->faults & SIM_DEATHS);
 }
 
+void sim_touches(loc *l, int kind)
+{
+    bool conflicted = l->conflicts;
+    l->touched |= 1u << S->current->id;
+    l->written |= kind != OP_LOAD;
+    l->conflicts = l->written && (l->touched & (l->touched - 1));
+    S->search.grew |= l->conflicts && !conflicted;
+}
+
 void sim_point(op o)
 {
     thread *t = S->current;
     count_step();
-    if (o.loc) {
-        loc *l = o.loc;
-        bool conflicted = l->conflicts;
-        l->touched |= 1u << t->id;
-        l->written |= o.kind != OP_LOAD;
-        l->conflicts = l->written && (l->touched & (l->touched - 1));
-        S->search.grew |= l->conflicts && !conflicted;
-    }
+    if (o.loc)
+        sim_touches(o.loc, o.kind);
     if (!t->fresh && (concerns_nobody(&o) || (t->persist && o.kind == OP_LOAD))) {
         S->point++;
         return;

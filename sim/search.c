@@ -31,7 +31,7 @@ static unsigned below(unsigned n) { return (unsigned)((sim_random(&S->search.ran
 
 static bool dependent(const op *a, const op *b)
 {
-    if (a->kind == OP_RELAX || b->kind == OP_RELAX)
+    if (a->kind == OP_RELAX || b->kind == OP_RELAX || a->many || b->many)
         return true;
     if (a->kind == OP_POLL && b->kind == OP_POLL)
         return true;

@@ -129,26 +129,13 @@ long __wrap_syscall(long number, ...);
 
 static int64_t nanoseconds(const struct timespec *t) { return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec; }
 
-/* Those that were just woken have not gone on yet. */
-static long count_woken(const volatile uint32_t *word)
-{
-    long n = 0;
-    for (int i = 0; i < S->threads_count; i++) {
-        const thread *t = &S->threads[i];
-        n += t->state == T_READY && t->pending.kind == OP_LOCAL && t->futex == word;
-    }
-    return n;
-}
-
 static long futex(const volatile uint32_t *word, int what, uint32_t value, const struct timespec *t, const char *at)
 {
     switch (what & FUTEX_CMD_MASK) {
     case FUTEX_WAIT: return sim_futex_wait(word, value, t ? S->now + nanoseconds(t) : INT64_MAX, at);
     case FUTEX_WAIT_BITSET: return sim_futex_wait(word, value, t ? nanoseconds(t) : INT64_MAX, at);
     case FUTEX_WAKE:
-    case FUTEX_WAKE_BITSET:
-        sim_futex_wake(word, value > INT32_MAX ? INT32_MAX : (int)value, at);
-        return count_woken(word);
+    case FUTEX_WAKE_BITSET: return sim_futex_wake(word, value > INT32_MAX ? INT32_MAX : (int)value, at);
     default: fail(at, "a futex operation that the explorer does not know");
     }
 }

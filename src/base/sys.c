@@ -39,6 +39,22 @@ int sys_cpus_allowed(void)
     return 1;
 }
 
+int sys_futex_wait_many(const sys_futex_word *words, unsigned n, int64_t deadline)
+{
+    enum { MOST = 8 };
+    struct futex_waitv wait[MOST];
+    MOTET_ASSERT(n <= MOST);
+    for (unsigned i = 0; i < n; i++)
+        wait[i] = (struct futex_waitv){.val = words[i].expected,
+                                       .uaddr = (uintptr_t)words[i].word,
+                                       .flags = FUTEX_32 | (words[i].of_process ? FUTEX_PRIVATE_FLAG : 0)};
+    struct timespec t = sys_timespec(deadline < 0 ? 0 : deadline);
+    long r = syscall(SYS_futex_waitv, wait, n, 0, deadline == INT64_MAX ? NULL : &t, CLOCK_MONOTONIC);
+    if (r >= 0)
+        return 0;
+    return errno == EPERM ? -ENOSYS : -errno;
+}
+
 int sys_poll(struct pollfd *fds, size_t n, int64_t deadline)
 {
     int64_t left = 0;

@@ -34,6 +34,13 @@ static inline struct timespec sys_timespec(int64_t ns)
     return (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
 }
 
+/* One of the words of sys_futex_wait_many. */
+typedef struct sys_futex_word {
+    const uint32_t *word;
+    uint32_t expected;
+    uint32_t of_process; /* 1: only this process sleeps on it */
+} sys_futex_word;
+
 #ifdef MOTET_SIM
 #include <seam_sys.h> /* of sim/ */
 #else
@@ -96,6 +103,28 @@ static inline void sys_futex_wake(const uint32_t *word, int n)
 {
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
 }
+
+/* ---- futex (of memory that processes share) -------------------------------------------------------- */
+
+/* As sys_futex_wait and sys_futex_wake, for sleepers in every process that maps the word. The wake says how many there were. */
+static inline int sys_futex_wait_shared(const uint32_t *word, uint32_t expected, int64_t deadline)
+{
+    struct timespec t = sys_timespec(deadline < 0 ? 0 : deadline);
+    long r = syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, deadline == INT64_MAX ? NULL : &t, NULL,
+                     FUTEX_BITSET_MATCH_ANY);
+    return r < 0 ? -errno : 0;
+}
+
+static inline int sys_futex_wake_shared(const uint32_t *word, int n)
+{
+    long r = syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0);
+    return r < 0 ? 0 : (int)r; /* -EFAULT: the memory was unmapped, and nobody sleeps there */
+}
+
+/* Sleeps while each of `n` words is what is expected of it, at most 8. 0 woken or by chance; -EAGAIN a word differs;
+ * -ETIMEDOUT; -EINTR; -ENOSYS: this kernel (before 5.16) or whoever confines the process has none of it. A handler with
+ * SA_RESTART does not end it, whatever the deadline. */
+int sys_futex_wait_many(const sys_futex_word *words, unsigned n, int64_t deadline);
 
 /* ---- descriptors ----------------------------------------------------------------------------------- */
 

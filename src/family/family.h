@@ -31,16 +31,17 @@
  *                                                       v                                             v
  *                                                    FREE(g+1) <------ all of it is recovered ----- DEAD(g+1)
  *
- * A tag is alive while its place is LIVE with the tag's generation. Recovery of a dead member, bury(): mark DEAD; give back
- * the blocks that it owned, its cache, places it was claiming (JOINING by it); count the death and wake everybody; empty the
+ * A tag is alive while its place is LIVE with the tag's generation. Recovery of a dead member, bury(): mark DEAD; count the
+ * death and wake everybody; give back the blocks that it owned, its cache, places it was claiming (JOINING by it); empty the
  * log; FREE. Each step can be done twice, and nothing but the state says how far it came, so a recoverer may die too and
- * the next begins again with every place that is DEAD. Recoverers exclude each other by a claim (`recovering`).
+ * the next begins again with every place that is DEAD. Behind the news recoverers exclude each other by a claim
+ * (`recovering`).
  *
  * A member that ends in good order is buried likewise: what it still held is as if it had died.
  *
- * Limits: 1023 members at a time; 65,535 generations of one place until they begin again (places are used in turn, so that
- * takes 67 million processes; a lock held by a dead one and not touched by anybody meanwhile could then be mistaken);
- * RECORDS_MAX records a member.
+ * Limits: 1023 members at a time; 65,535 generations of one place until they begin again (128 places or more are used in
+ * turn, so that takes 8 million processes; a lock held by a dead one and not touched by anybody meanwhile could then be
+ * mistaken); RECORDS_MAX records a member.
  *
  * Fork rule: a forked child inherits the mapping, not the membership: its self tag is 0 (motet__family_self). */
 #ifndef MOTET_FAMILY_FAMILY_H
@@ -193,12 +194,20 @@ uint64_t motet__records_sum(const void *object, uint32_t what);
 
 static inline uint32_t motet__family_deaths(void) { return atomic_load_seq_cst(&motet__family->deaths); }
 
-enum { FAMILY_NO_CANCEL = 1, FAMILY_NO_SPIN = 2 };
+enum {
+    FAMILY_NO_CANCEL = 1,
+    FAMILY_NO_SPIN = 2,
+    FAMILY_ONE_WAKE = 4, /* a wake goes to one waiter alone: look again now and then, should that one be stopped */
+};
 
 /* Waits while *word is `expected` and no member has died since `deaths` was read. The word lies in the arena. 0: look again
  * (a hint); -ETIMEDOUT; -ECANCELED (not with FAMILY_NO_CANCEL); -EINTR, an interruptible thread; -EPERM, no member. Spins
  * first as park does. */
 int motet__family_wait(const uint32_t *word, uint32_t expected, uint32_t deaths, motet_time deadline, unsigned flags);
+
+/* Watches the word for a moment, as such a wait does at first: before the caller announces that it is going to sleep. True:
+ * the word or `deaths` has changed. */
+bool motet__family_spin(const uint32_t *word, uint32_t expected, uint32_t deaths, motet_time deadline);
 
 /* Wakes up to n that sleep on the word, in every process, those that sleep longest first; how many. */
 int motet__family_wake(const uint32_t *word, int n);
