@@ -11,7 +11,7 @@
  *
  * The last one to leave ends DRAINING and RESETTING. Nobody comes in before that, so that how a round ended can be read in
  * the phase by all who were in it. The number that a party returns is its place among those that leave. */
-#include "sync/sync.h"
+#include "sync/shared_objects.h"
 
 enum { FILLING, DRAINING = 1, RESETTING = 2, BROKEN = 4, LEAVING = DRAINING | RESETTING };
 enum { PARTIES_MAX = INT32_MAX };
@@ -95,6 +95,8 @@ int motet_barrier_wait(motet_barrier *b, motet_time deadline)
 {
     if (!b || !b->parties_)
         return -EINVAL;
+    if (unlikely(b->flags_ & MOTET_SHARED))
+        return motet__shared_barrier_wait(b, deadline);
     uint64_t state = atomic_load_acquire(&b->state_);
     for (;;) {
         if (phase_of(state) & BROKEN)
@@ -124,9 +126,11 @@ int motet_barrier_wait(motet_barrier *b, motet_time deadline)
 
 int motet_barrier_init(motet_barrier *b, unsigned parties, int flags)
 {
+    if (parties < 1 || parties > PARTIES_MAX)
+        return -EINVAL;
+    if (b && flags == MOTET_SHARED)
+        return motet__shared_barrier_init(b, parties);
     int e = check_flags(b, flags, 0);
-    if (e == 0 && (parties < 1 || parties > PARTIES_MAX))
-        e = -EINVAL;
     if (e == 0)
         *b = (motet_barrier){.parties_ = parties};
     return e;
@@ -136,6 +140,8 @@ int motet_barrier_reset(motet_barrier *b)
 {
     if (!b || !b->parties_)
         return -EINVAL;
+    if (unlikely(b->flags_ & MOTET_SHARED))
+        return motet__shared_barrier_reset(b);
     uint64_t state = atomic_load_relaxed(&b->state_), now;
     do {
         now = state & ~(uint64_t)BROKEN;
@@ -150,6 +156,8 @@ int motet_barrier_abort(motet_barrier *b)
 {
     if (!b || !b->parties_)
         return -EINVAL;
+    if (unlikely(b->flags_ & MOTET_SHARED))
+        return motet__shared_barrier_abort(b);
     uint64_t state = atomic_load_relaxed(&b->state_);
     while (!atomic_cas_acq_rel(&b->state_, &state, state | BROKEN)) {}
     motet__unpark(b, UNPARK_ALL);
@@ -160,8 +168,15 @@ unsigned motet_barrier_parties(const motet_barrier *b) { return b ? b->parties_ 
 
 unsigned motet_barrier_waiting(const motet_barrier *b)
 {
+    if (b && unlikely(b->flags_ & MOTET_SHARED))
+        return motet__shared_barrier_waiting(b);
     uint64_t state = b ? atomic_load_relaxed(&b->state_) : 0;
     return phase_of(state) == FILLING ? inside(state) : 0;
 }
 
-bool motet_barrier_broken(const motet_barrier *b) { return b && (phase_of(atomic_load_relaxed(&b->state_)) & BROKEN); }
+bool motet_barrier_broken(const motet_barrier *b)
+{
+    if (b && unlikely(b->flags_ & MOTET_SHARED))
+        return motet__shared_barrier_broken(b);
+    return b && (phase_of(atomic_load_relaxed(&b->state_)) & BROKEN);
+}

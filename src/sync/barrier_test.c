@@ -21,7 +21,7 @@ TEST(codes)
     CHECK_EQ(motet_barrier_init(NULL, 1, 0), -EINVAL);
     CHECK_EQ(motet_barrier_init(&b, 0, 0), -EINVAL);
     CHECK_EQ(motet_barrier_init(&b, (unsigned)INT32_MAX + 1, 0), -EINVAL);
-    CHECK_EQ(motet_barrier_init(&b, 1, MOTET_SHARED), -ENOTSUP);
+    CHECK_EQ(motet_barrier_init(&b, 1, MOTET_SHARED), -EFAULT);
     CHECK_EQ(motet_barrier_init(&b, 1, MOTET_BOUNDED), -EINVAL);
     CHECK_EQ(motet_barrier_parties(&b), 0);
     CHECK_EQ(motet_barrier_init(&b, INT32_MAX, 0), 0);

@@ -19,7 +19,7 @@
  *
  * A writer that gives up takes WRITERS_WAIT away, lest readers wait for nobody, and has every waiter look again by a hint on
  * the lock's own address: other writers set the bit anew. */
-#include "sync/sync.h"
+#include "sync/shared_objects.h"
 
 #define WRITER       ((uint32_t)1 << 31)
 #define WRITERS_WAIT ((uint32_t)1 << 30)
@@ -78,6 +78,8 @@ int motet_rwlock_release(motet_rwlock *l)
 {
     if (!l)
         return -EINVAL;
+    if (unlikely(l->flags_ & MOTET_SHARED))
+        return motet__shared_rwlock_release(l);
     uint32_t word = atomic_load_relaxed(&l->word_);
     if (word & WRITER) {
         if (atomic_load_relaxed(&l->owner_) != sync_self())
@@ -199,6 +201,8 @@ static __attribute__((noinline, cold)) int acquire_write_slow(motet_rwlock *l, m
 
 int motet_rwlock_init(motet_rwlock *l, int flags)
 {
+    if (l && flags == MOTET_SHARED)
+        return motet__shared_rwlock_init(l);
     int e = check_flags(l, flags, 0);
     if (e == 0)
         *l = (motet_rwlock){0};
@@ -209,6 +213,8 @@ int motet_rwlock_acquire_read(motet_rwlock *l, motet_time deadline)
 {
     if (!l)
         return -EINVAL;
+    if (unlikely(l->flags_ & MOTET_SHARED))
+        return motet__shared_rwlock_acquire(l, false, deadline);
     uint32_t word = atomic_load_relaxed(&l->word_);
     /* Acquire: what the last writer wrote. */
     if (likely(word < READERS_MAX) && likely(atomic_cas_acquire(&l->word_, &word, word + 1)))
@@ -220,6 +226,8 @@ int motet_rwlock_acquire_write(motet_rwlock *l, motet_time deadline)
 {
     if (!l)
         return -EINVAL;
+    if (unlikely(l->flags_ & MOTET_SHARED))
+        return motet__shared_rwlock_acquire(l, true, deadline);
     uint32_t word = 0;
     if (likely(atomic_cas_acquire(&l->word_, &word, WRITER)))
         return own(l);

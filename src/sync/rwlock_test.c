@@ -26,7 +26,7 @@ TEST(codes)
 {
     motet_rwlock l = {0};
     CHECK_EQ(motet_rwlock_init(NULL, 0), -EINVAL);
-    CHECK_EQ(motet_rwlock_init(&l, MOTET_SHARED), -ENOTSUP);
+    CHECK_EQ(motet_rwlock_init(&l, MOTET_SHARED), -EFAULT);
     CHECK_EQ(motet_rwlock_init(&l, MOTET_BOUNDED), -EINVAL);
     CHECK_EQ(motet_rwlock_acquire_read(NULL, MOTET_FOREVER), -EINVAL);
     CHECK_EQ(motet_rwlock_acquire_write(NULL, MOTET_FOREVER), -EINVAL);

@@ -8,7 +8,7 @@
  * or finds that a thread that came along took it, and waits on. A waiter that leaves with an error was not woken. So
  * there are never permits that no one takes while all waiters sleep. A waiter counts itself before it looks at the permits
  * and a release gives them in the same word that holds the count: neither can miss the other. */
-#include "sync/sync.h"
+#include "sync/shared_objects.h"
 
 _Static_assert(sizeof(motet_semaphore) == 32, "part of the ABI");
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -17,10 +17,17 @@ _Static_assert(sizeof(motet_semaphore) == 32, "part of the ABI");
 
 #define WAITER ((uint64_t)1 << 32)
 
+static bool is_shared_bounded(uint32_t flags)
+{
+    return (flags & (MOTET_SHARED | MOTET_BOUNDED)) == (MOTET_SHARED | MOTET_BOUNDED);
+}
+
 static uint32_t permits(uint64_t state) { return (uint32_t)state; }
 
 int motet_semaphore_init(motet_semaphore *s, unsigned value, int flags)
 {
+    if (s && flags == (MOTET_SHARED | MOTET_BOUNDED))
+        return motet__shared_bounded_init(s, value);
     int e = check_flags(s, flags, MOTET_BOUNDED);
     if (e == 0)
         *s = (motet_semaphore){.state_ = value, .limit_ = value, .flags_ = (uint32_t)flags};
@@ -58,6 +65,8 @@ int motet_semaphore_acquire(motet_semaphore *s, motet_time deadline)
 {
     if (!s)
         return -EINVAL;
+    if (unlikely(is_shared_bounded(s->flags_)))
+        return motet__shared_bounded_acquire(s, deadline);
     return likely(take(s, 0)) ? 0 : acquire_slow(s, deadline);
 }
 
@@ -65,6 +74,8 @@ int motet_semaphore_release(motet_semaphore *s, unsigned n)
 {
     if (!s)
         return -EINVAL;
+    if (unlikely(is_shared_bounded(s->flags_)))
+        return motet__shared_bounded_release(s, n);
     uint32_t limit = s->flags_ & MOTET_BOUNDED ? s->limit_ : MOTET_SEMAPHORE_MAX;
     uint64_t state = atomic_load_relaxed(&s->state_);
     do {
@@ -78,4 +89,9 @@ int motet_semaphore_release(motet_semaphore *s, unsigned n)
     return 0;
 }
 
-unsigned motet_semaphore_value(const motet_semaphore *s) { return s ? permits(atomic_load_relaxed(&s->state_)) : 0; }
+unsigned motet_semaphore_value(const motet_semaphore *s)
+{
+    if (s && unlikely(is_shared_bounded(s->flags_)))
+        return motet__shared_bounded_value(s);
+    return s ? permits(atomic_load_relaxed(&s->state_)) : 0;
+}

@@ -11,7 +11,7 @@ TEST(codes)
     motet_semaphore s = {0};
     CHECK_EQ(motet_semaphore_init(NULL, 1, 0), -EINVAL);
     CHECK_EQ(motet_semaphore_init(&s, 1, MOTET_SHARED), -ENOTSUP);
-    CHECK_EQ(motet_semaphore_init(&s, 1, MOTET_SHARED | MOTET_BOUNDED), -ENOTSUP);
+    CHECK_EQ(motet_semaphore_init(&s, 1, MOTET_SHARED | MOTET_BOUNDED), -EFAULT);
     CHECK_EQ(motet_semaphore_init(&s, 1, 4), -EINVAL);
     CHECK_EQ(motet_semaphore_value(&s), 0);
     CHECK_EQ(motet_semaphore_acquire(NULL, MOTET_FOREVER), -EINVAL);

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/* The bounded semaphore between processes: permits are neither lost nor made, whoever dies or stands still. */
+#include "sync/test_shared.h"
+
+#include <stdlib.h>
+
+static int take(void *s, motet_time deadline) { return motet_semaphore_acquire(s, deadline); }
+
+static int give(void *s, motet_time n) { return motet_semaphore_release(s, (unsigned)n); }
+
+static int take_for_ever(void *s) { return motet_semaphore_acquire(s, MOTET_FOREVER); }
+
+static motet_semaphore *new_semaphore(unsigned permits)
+{
+    motet_semaphore *s = shared(sizeof *s);
+    CHECK_EQ(motet_semaphore_init(s, permits, MOTET_SHARED | MOTET_BOUNDED), 0);
+    CHECK_EQ(motet_semaphore_value(s), permits);
+    return s;
+}
+
+TEST(codes)
+{
+    motet_semaphore outside;
+    CHECK_EQ(motet_semaphore_init(&outside, 1, MOTET_SHARED | MOTET_BOUNDED), -EFAULT);
+    CHECK_EQ(motet_semaphore_init(NULL, 1, MOTET_SHARED | MOTET_BOUNDED), -EINVAL);
+    motet_semaphore *s = new_semaphore(2);
+    CHECK_EQ(give(s, 1), -EOVERFLOW);
+    CHECK_EQ(give(s, 0), 0);
+    CHECK_EQ(take(s, MOTET_NOWAIT), 0);
+    CHECK_EQ(take(s, MOTET_FOREVER), 0);
+    CHECK_EQ(take(s, MOTET_NOWAIT), -ETIMEDOUT);
+    motet_time until = motet_after(MOTET_MS);
+    CHECK_EQ(take(s, until), -ETIMEDOUT);
+    CHECK_GE(motet_now(), until);
+    CHECK_EQ(motet_semaphore_value(s), 0);
+    CHECK_EQ(give(s, 3), -EOVERFLOW);
+    CHECK_EQ(give(s, UINT32_MAX), -EOVERFLOW);
+    CHECK_EQ(motet_semaphore_value(s), 0);
+    CHECK_EQ(interrupted(take_for_ever, s), -EINTR);
+    CHECK_EQ(cancelled(take_for_ever, s), -ECANCELED);
+    CHECK_EQ(records_of(s, RECORD_WAIT), 0);
+    CHECK_EQ(give(s, 2), 0);
+    CHECK_EQ(give(s, 1), -EOVERFLOW);
+    CHECK_EQ(motet_semaphore_value(s), 2);
+    CHECK_EQ(records_left(s), 0);
+    s = new_semaphore(0);
+    CHECK_EQ(take(s, MOTET_NOWAIT), -ETIMEDOUT);
+    CHECK_EQ(give(s, 1), -EOVERFLOW);
+}
+
+TEST(anyone_gives_back)
+{
+    motet_semaphore *s = new_semaphore(3);
+    peer *a = peer_start(), *b = peer_start();
+    CHECK_EQ(peer_do(a, take, s, MOTET_NOWAIT), 0);
+    CHECK_EQ(peer_do(a, take, s, MOTET_NOWAIT), 0);
+    CHECK_EQ(peer_do(b, take, s, MOTET_NOWAIT), 0);
+    CHECK_EQ(give(s, 1), 0);
+    CHECK_EQ(motet_semaphore_value(s), 1);
+    CHECK_EQ(peer_do(a, give, s, 3), -EOVERFLOW);
+    CHECK_EQ(peer_do(b, give, s, 2), 0); /* its own, if it has one still, and another's */
+    CHECK_EQ(motet_semaphore_value(s), 3);
+    CHECK_EQ(give(s, 1), -EOVERFLOW);
+    CHECK_EQ(records_left(s), 0);
+    CHECK_EQ(peer_do(a, take, s, MOTET_NOWAIT), 0);
+    CHECK_EQ(motet_semaphore_value(s), 2);
+    peer_end(a);
+    peer_end(b);
+    CHECK_EQ(motet_semaphore_value(s), 3); /* it ended, and was buried */
+}
+
+TEST(a_waiter_gets_what_is_given)
+{
+    motet_semaphore *s = new_semaphore(2);
+    peer *w[3];
+    CHECK_EQ(take(s, MOTET_NOWAIT), 0);
+    CHECK_EQ(take(s, MOTET_NOWAIT), 0);
+    for (int i = 0; i < 3; i++)
+        peer_ask_and_wait(w[i] = peer_start(), take, s, RECORD_WAIT);
+    CHECK_EQ(give(s, 1), 0);
+    CHECK_EQ(peer_answer(w[0]), 0); /* the oldest */
+    CHECK(peer_is_busy(w[1]) && peer_is_busy(w[2]));
+    CHECK_EQ(give(s, 1), 0);
+    CHECK_EQ(peer_answer(w[1]), 0);
+    CHECK(peer_is_busy(w[2]));
+    CHECK_EQ(give(s, 2), 0);
+    CHECK_EQ(peer_answer(w[2]), 0);
+    CHECK_EQ(motet_semaphore_value(s), 1);
+    for (int i = 0; i < 3; i++)
+        peer_end(w[i]);
+    CHECK_EQ(motet_semaphore_value(s), 2);
+    CHECK_EQ(records_left(s), 0);
+}
+
+/* ---- deaths ---------------------------------------------------------------------------------------- */
+
+TEST(permits_of_the_dead_come_back)
+{
+    motet_semaphore *s = new_semaphore(3);
+    peer *dead = peer_start(), *w[2];
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(peer_do(dead, take, s, MOTET_NOWAIT), 0);
+    for (int i = 0; i < 2; i++)
+        peer_ask_and_wait(w[i] = peer_start(), take, s, RECORD_WAIT);
+    peer_kill(dead);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(peer_answer(w[i]), 0);
+    CHECK_EQ(motet_semaphore_value(s), 1);
+    CHECK_EQ(give(s, 3), -EOVERFLOW);
+    peer_kill(w[0]);
+    CHECK_EQ(motet_semaphore_value(s), 2);
+    peer_end(w[1]);
+    CHECK_EQ(motet_semaphore_value(s), 3);
+    CHECK_EQ(records_left(s), 0);
+}
+
+/* The oldest waiter is woken, and dies before it takes what it was woken for. */
+TEST(a_dead_waiter_swallows_no_wake)
+{
+    motet_semaphore *s = new_semaphore(1);
+    peer *first = peer_start(), *second = peer_start();
+    CHECK_EQ(take(s, MOTET_NOWAIT), 0);
+    peer_ask_and_wait(first, take, s, RECORD_WAIT);
+    peer_ask_and_wait(second, take, s, RECORD_WAIT);
+    kin_stop(first->kin);
+    CHECK_EQ(give(s, 1), 0);
+    peer_kill(first);
+    CHECK_EQ(peer_answer(second), 0);
+    peer_end(second);
+}
+
+TEST(a_stopped_waiter_does_not_hold_others_up)
+{
+    motet_semaphore *s = new_semaphore(1);
+    peer *first = peer_start(), *second = peer_start();
+    CHECK_EQ(take(s, MOTET_NOWAIT), 0);
+    peer_ask_and_wait(first, take, s, RECORD_WAIT);
+    peer_ask_and_wait(second, take, s, RECORD_WAIT);
+    kin_stop(first->kin);
+    CHECK_EQ(give(s, 1), 0);
+    CHECK_EQ(peer_answer(second), 0);
+    peer_continue(first);
+    CHECK_EQ(peer_do(second, give, s, 1), 0);
+    CHECK_EQ(peer_answer(first), 0);
+    peer_end(first);
+    peer_end(second);
+}
+
+TEST(a_stopped_holder_is_not_robbed)
+{
+    motet_semaphore *s = new_semaphore(1);
+    peer *a = peer_start();
+    CHECK_EQ(peer_do(a, take, s, MOTET_NOWAIT), 0);
+    kin_stop(a->kin);
+    CHECK_EQ(take(s, motet_after(5 * MOTET_MS)), -ETIMEDOUT);
+    CHECK_EQ(motet_semaphore_value(s), 0);
+    peer_kill(a);
+    CHECK_EQ(take(s, MOTET_NOWAIT), 0);
+}
+
+TEST(a_claim_that_is_held_keeps_deadlines)
+{
+    motet_semaphore *s = new_semaphore(1);
+    uint32_t *claim = (uint32_t *)&s->reserved_[0];
+    CHECK_EQ(claim_acquire(claim, MOTET_NOWAIT, false), 0);
+    CHECK_EQ(take(s, MOTET_NOWAIT), -ETIMEDOUT);
+    CHECK_EQ(motet_semaphore_value(s), 1);
+    claim_release(claim);
+    CHECK_EQ(take(s, MOTET_NOWAIT), 0);
+}
+
+/* ---- many processes, any of which may die ---------------------------------------------------------- */
+
+enum { CROWD = 4, PERMITS = 2, KILLS = 40 };
+
+typedef struct crowd {
+    motet_semaphore semaphore;
+    uint32_t seed, over, steps;
+    uint32_t has[CROWD]; /* permits that each holds at least; of a dead one it is cleared before it is buried */
+} crowd;
+
+typedef struct place {
+    crowd *crowd;
+    int id;
+} place;
+
+static int live(void *arg)
+{
+    place *p = arg;
+    crowd *c = p->crowd;
+    uint32_t random = atomic_add_relaxed(&c->seed, 7919) | 1;
+    while (!SEEN(&c->over)) {
+        unsigned n = 0, wanted = 1 + random_below(&random, 2), all = 0;
+        for (; n < wanted; n++) {
+            /* Who has one already must not wait for another for ever. */
+            motet_time deadline = n || random_below(&random, 2) ? random_deadline(&random) : MOTET_FOREVER;
+            int e = motet_semaphore_acquire(&c->semaphore, deadline);
+            if (e == -ETIMEDOUT)
+                break;
+            if (e != 0)
+                return 10;
+            atomic_store_seq_cst(&c->has[p->id], n + 1);
+        }
+        for (int i = 0; i < CROWD; i++)
+            all += atomic_load_seq_cst(&c->has[i]);
+        /* The sum is of different moments: only one's own permits are there for certain. */
+        if (n == PERMITS && all != PERMITS)
+            return 11;
+        if (motet_semaphore_value(&c->semaphore) > PERMITS - n)
+            return 12;
+        atomic_store_seq_cst(&c->has[p->id], 0);
+        if (n && motet_semaphore_release(&c->semaphore, n) != 0)
+            return 13;
+        atomic_add_relaxed(&c->steps, 1);
+    }
+    return 0;
+}
+
+static void bury(crowd *c, kin *k, int i, int status)
+{
+    if (!WIFSIGNALED(status))
+        CHECK_EQ(WEXITSTATUS(status), 0);
+    atomic_store_seq_cst(&c->has[i], 0);
+    motet__member_bury(k[i].tag);
+}
+
+TEST(a_crowd_that_dies)
+{
+    crowd *c = shared(sizeof *c);
+    place *p = shared(CROWD * sizeof *p);
+    kin k[CROWD];
+    uint32_t random = 5;
+    int status;
+    CHECK_EQ(motet_semaphore_init(&c->semaphore, PERMITS, MOTET_SHARED | MOTET_BOUNDED), 0);
+    for (int i = 0; i < CROWD; i++) {
+        p[i] = (place){c, i};
+        k[i] = kin_start(live, &p[i]);
+    }
+    for (int kills = 0; kills < KILLS; kills++) {
+        uint32_t until = SEEN(&c->steps) + 1 + random_below(&random, 100);
+        for (int i = 0; SEEN(&c->steps) < until; i = (i + 1) % CROWD) {
+            if (waitpid(k[i].pid, &status, WNOHANG) == k[i].pid) {
+                bury(c, k, i, status);
+                k[i] = kin_start(live, &p[i]);
+            }
+            motet_yield();
+        }
+        kill(k[random_below(&random, CROWD)].pid, SIGKILL);
+    }
+    atomic_store_release(&c->over, 1);
+    for (int i = 0; i < CROWD; i++) {
+        CHECK_EQ(waitpid(k[i].pid, &status, 0), k[i].pid);
+        bury(c, k, i, status);
+    }
+    CHECK_EQ(motet_semaphore_value(&c->semaphore), PERMITS);
+    CHECK_EQ(records_left(&c->semaphore), 0);
+}
