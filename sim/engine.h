@@ -272,7 +272,8 @@ void sim_world_open(void);
 void sim_world_reset(void);
 
 /* ---- memory.c -------------------------------------------------------------------------------------- */
-loc *sim_loc(const volatile void *p, unsigned size);
+loc *sim_loc(const volatile void *p, unsigned size); /* for a look at it: of this size or a larger one */
+loc *sim_loc_to_write(const volatile void *p, unsigned size);
 void sim_memory_reset(void);
 uint64_t sim_memory_read(loc *l, int order, bool *old);
 void sim_memory_write(loc *l, uint64_t value, int order);

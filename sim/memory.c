@@ -15,7 +15,7 @@
  * Release sequences are those of C++20: the release store and read-modify-writes behind it (C11 adds later stores of the same
  * thread; what is right without them is right with them).
  *
- * Not modelled: loads that return a later store (load buffering, out of thin air), consume, accesses of mixed size to one
+ * Not modelled: loads that return a later store (load buffering, out of thin air), consume, writes of mixed size to one
  * location, seq_cst orders that contradict happens-before (C++20 allows some, C11 none), more than HISTORY_MAX stores back.
  *
  * Without `weak` every load returns the last store; clocks are kept all the same, for races of plain data.
@@ -73,8 +73,19 @@ loc *sim_loc(const volatile void *p, unsigned size)
                    .by_thread = S->marks_pool + (size_t)h * 16 + 1};
         S->loc_order[S->locs_count++] = l;
     }
-    if (l->epoch != S->epoch || l->size != size) {
+    /* A smaller access looks at the lower part (all machines here are little-endian); a write has to be as large. */
+    if (l->epoch != S->epoch || l->size < size) {
         l->epoch = S->epoch;
+        l->size = (uint8_t)size;
+        forget(l);
+    }
+    return l;
+}
+
+loc *sim_loc_to_write(const volatile void *p, unsigned size)
+{
+    loc *l = sim_loc(p, size);
+    if (l->size != size) {
         l->size = (uint8_t)size;
         forget(l);
     }

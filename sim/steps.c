@@ -10,7 +10,8 @@ static const char *const orders[] = {"relaxed", "acquire", "release", "acq_rel",
 static void point(int kind, const volatile void *p, unsigned size, int order, const char *at)
 {
     sim_check_alive(p, at);
-    sim_point((op){.kind = (uint8_t)kind, .seq_cst = order == SIM_SC, .loc = sim_loc(p, size), .at = at});
+    loc *l = kind == OP_LOAD ? sim_loc(p, size) : sim_loc_to_write(p, size);
+    sim_point((op){.kind = (uint8_t)kind, .seq_cst = order == SIM_SC, .loc = l, .at = at});
     sim_check_alive(p, at);
 }
 
@@ -57,7 +58,7 @@ void sim_store(volatile void *p, unsigned size, uint64_t value, int order, const
     }
     point(OP_WRITE, p, size, order, at);
     TRACE(at, "store %s %#llx", orders[order], (unsigned long long)value);
-    sim_memory_write(sim_loc(p, size), value, order);
+    sim_memory_write(sim_loc_to_write(p, size), value, order);
 }
 
 struct rmw {
@@ -83,7 +84,7 @@ uint64_t sim_rmw(volatile void *p, unsigned size, int what, uint64_t value, int 
     point(OP_WRITE, p, size, order, at);
     bool changed;
     struct rmw m = {what, value};
-    uint64_t was = sim_memory_update(sim_loc(p, size), change_rmw, &m, order, order, &changed);
+    uint64_t was = sim_memory_update(sim_loc_to_write(p, size), change_rmw, &m, order, order, &changed);
     TRACE(at, "%s %s %#llx: was %#llx", names[what], orders[order], (unsigned long long)value, (unsigned long long)was);
     return was;
 }
@@ -113,7 +114,7 @@ bool sim_cas(volatile void *p, unsigned size, void *expected, uint64_t value, in
     }
     point(OP_WRITE, p, size, order, at);
     bool changed;
-    uint64_t was = sim_memory_update(sim_loc(p, size), change_cas, &m, order, failed, &changed);
+    uint64_t was = sim_memory_update(sim_loc_to_write(p, size), change_cas, &m, order, failed, &changed);
     if (!changed)
         memcpy(expected, &was, size);
     TRACE(at, "cas %s %#llx -> %#llx: %s %#llx", orders[order], (unsigned long long)m.expected,
