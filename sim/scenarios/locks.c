@@ -170,3 +170,23 @@ SIM_SCENARIO(rwlock_deadline, .about = "a writer gives up before a reader and a 
     sim_join_all();
     SIM_CHECK_EQ(motet_rwlock_acquire_write(&rw, MOTET_NOWAIT), 0);
 }
+
+static void writes_or_gives_up(void *arg)
+{
+    int e = motet_rwlock_acquire_write(&rw, sim_now() + 1000);
+    if (e == -ETIMEDOUT)
+        return;
+    SIM_CHECK_EQ(e, 0);
+    plain_add(&counter, 1);
+    plain_add(&writers, 1);
+    SIM_CHECK_EQ(motet_rwlock_release(&rw), 0);
+}
+
+SIM_SCENARIO(rwlock_gives_up, .about = "a writer gives up just as the other lets go; a reader comes then")
+{
+    sim_spawn(writes, NULL, "writer");
+    sim_spawn(writes_or_gives_up, NULL, "hasty");
+    sim_spawn(reads, NULL, "reader");
+    sim_join_all();
+    SIM_CHECK_EQ(motet_rwlock_acquire_write(&rw, MOTET_NOWAIT), 0);
+}

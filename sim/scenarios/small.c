@@ -70,12 +70,13 @@ SIM_SCENARIO(ring_full, .about = "a full ring: no slot is written again before i
 
 static motet_barrier barrier;
 static motet_rwlock rw;
-static uint32_t through;
+static uint32_t through, late;
 
 static void meets_in_time(void *arg)
 {
     int e = motet_barrier_wait(&barrier, sim_now() + 1000);
     atomic_add_relaxed(&through, e >= 0);
+    atomic_add_relaxed(&late, e == -ETIMEDOUT);
     SIM_CHECK(e == 0 || e == 1 || e == -ETIMEDOUT || e == -EPIPE);
 }
 
@@ -86,6 +87,7 @@ SIM_SCENARIO(barrier_one_too_many,
     run_many(3, meets_in_time);
     SIM_CHECK(through == 0 || through == 2);
     SIM_CHECK(motet_barrier_broken(&barrier));
+    SIM_CHECK(late > 0); /* who broke it says why */
 }
 
 static void meets(void *arg)
@@ -126,4 +128,48 @@ SIM_SCENARIO(rwlock_two_give_up, .about = "two writers give up, one told by the 
     sim_join_all();
     SIM_CHECK_EQ(motet_rwlock_release(&rw), 0);
     SIM_CHECK_EQ(motet_rwlock_acquire_write(&rw, MOTET_NOWAIT), 0);
+}
+
+/* ---- locals ---------------------------------------------------------------------------------------- */
+
+static motet_local local, locals[9];
+static int mine;
+
+static void sets_local(void *arg)
+{
+    SIM_CHECK_EQ(motet_local_set(&local, &mine), 0);
+    SIM_CHECK(motet_local_get(&local) == &mine);
+}
+
+SIM_SCENARIO(local_two, .about = "a local without an init: one sets it while another looks")
+{
+    sim_spawn(sets_local, NULL, "setter");
+    SIM_CHECK(!motet_local_get(&local));
+    sim_join_all();
+    motet_local_free(&local);
+}
+
+static void looks_beyond(void *arg)
+{
+    SIM_CHECK_EQ(motet_local_set(&locals[0], &mine), 0);
+    SIM_CHECK(!motet_local_get(&locals[8])); /* its table has room for eight */
+    atomic_store_release(&letter, 1);
+    while (atomic_load_acquire(&letter) != 2)
+        cpu_relax();
+}
+
+SIM_SCENARIO(local_beyond, .about = "a local whose slot lies behind the end of a thread's table, read and freed",
+             .cap = 1)
+{
+    for (int i = 0; i < 9; i++)
+        SIM_CHECK_EQ(motet_local_init(&locals[i], NULL), 0);
+    sim_spawn(looks_beyond, NULL, "other");
+    while (!atomic_load_acquire(&letter))
+        cpu_relax();
+    motet_local_free(&locals[8]);
+    atomic_store_release(&letter, 2);
+    sim_join_all();
+    for (int i = 0; i < 8; i++)
+        motet_local_free(&locals[i]);
+    SIM_CHECK_EQ(sim_allocated(), 0);
 }

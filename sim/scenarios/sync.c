@@ -54,6 +54,29 @@ SIM_SCENARIO(semaphore_batch, .about = "two wait, two permits come at once")
     SIM_CHECK_EQ(in + motet_semaphore_value(&semaphore), 2);
 }
 
+static void gives(void *arg)
+{
+    plain_add(&data, 7);
+    motet_semaphore_release(&semaphore, 1);
+}
+
+SIM_SCENARIO(semaphore_publishes, .about = "who takes a permit sees what came before it was given")
+{
+    motet_semaphore_init(&semaphore, 0, 0);
+    sim_spawn(gives, NULL, "giver");
+    SIM_CHECK_EQ(motet_semaphore_acquire(&semaphore, MOTET_FOREVER), 0);
+    SIM_CHECK_EQ(SIM_READ(&data), 7);
+    sim_join_all();
+}
+
+static void takes_now(void *arg) { SIM_CHECK_EQ(motet_semaphore_acquire(&semaphore, MOTET_NOWAIT), 0); }
+
+SIM_SCENARIO(semaphore_nowait, .about = "two permits, two who don't wait: both get one")
+{
+    motet_semaphore_init(&semaphore, 2, 0);
+    run_many(2, takes_now);
+}
+
 /* ---- event ----------------------------------------------------------------------------------------- */
 
 static void waits_for_event(void *arg)
@@ -78,6 +101,48 @@ SIM_SCENARIO(event_set_clear, .about = "who waits when it is set is woken, thoug
     motet_event_clear(&event);
     motet_event_set(&event);
     sim_join_all();
+}
+
+static void sets(void *arg)
+{
+    SIM_WRITE(&data, 7);
+    motet_event_set(&event);
+}
+
+static void waits_in_time_for_event(void *arg)
+{
+    int e = motet_event_wait(&event, sim_now() + 1000);
+    SIM_CHECK(e == 0 || e == -ETIMEDOUT);
+    if (e == 0)
+        SIM_CHECK_EQ(SIM_READ(&data), 7);
+}
+
+SIM_SCENARIO(event_deadline, .about = "a set at the very deadline: who says that it came sees what was before it")
+{
+    sim_spawn(sets, NULL, "setter");
+    waits_in_time_for_event(NULL);
+    sim_join_all();
+}
+
+SIM_SCENARIO(select_event_deadline, .about = "the same for a select")
+{
+    sim_spawn(sets, NULL, "setter");
+    motet_choice c = {.op = MOTET_SET, .event = &event};
+    int e = motet_select(&c, 1, sim_now() + 1000);
+    SIM_CHECK(e == 0 || e == -ETIMEDOUT);
+    if (e == 0)
+        SIM_CHECK_EQ(SIM_READ(&data), 7);
+    sim_join_all();
+}
+
+SIM_SCENARIO(event_late_wake, .about = "the wake of a set comes after a clear: who waits for the next set sleeps on")
+{
+    int first = sim_spawn(waits_for_event, NULL, "first");
+    int setter = sim_spawn(sets, NULL, "setter");
+    sim_join(first);
+    motet_event_clear(&event);
+    SIM_CHECK_EQ(motet_event_wait(&event, sim_now() + 1000), -ETIMEDOUT);
+    sim_join(setter);
 }
 
 /* ---- condition ------------------------------------------------------------------------------------- */
@@ -174,6 +239,35 @@ SIM_SCENARIO(barrier_deadline, .about = "all come through, or it breaks for all"
     SIM_CHECK_EQ(motet_barrier_broken(&barrier), in == 0);
 }
 
+static int each[2];
+
+static void writes_and_meets(void *arg)
+{
+    int i = (int)(intptr_t)arg;
+    SIM_WRITE(&each[i], 7);
+    SIM_CHECK(motet_barrier_wait(&barrier, MOTET_FOREVER) >= 0);
+    SIM_CHECK_EQ(SIM_READ(&each[!i]), 7);
+}
+
+SIM_SCENARIO(barrier_publishes, .about = "after it each sees what the other did before")
+{
+    motet_barrier_init(&barrier, 2, 0);
+    run_many(2, writes_and_meets);
+}
+
+SIM_SCENARIO(barrier_reset, .about = "a reset mends a broken one, whoever is on the way out")
+{
+    motet_barrier_init(&barrier, 3, 0);
+    sim_spawn(meets_or_breaks, NULL, "one");
+    while (!motet_barrier_waiting(&barrier) && !motet_barrier_broken(&barrier))
+        cpu_relax();
+    int e = motet_barrier_wait(&barrier, sim_now() + 1000);
+    SIM_CHECK(e == -ETIMEDOUT || e == -EPIPE);
+    motet_barrier_reset(&barrier);
+    sim_join_all();
+    SIM_CHECK(!motet_barrier_broken(&barrier));
+}
+
 /* ---- once, latch ----------------------------------------------------------------------------------- */
 
 static int fills(void *arg)
@@ -191,6 +285,41 @@ static void calls_once(void *arg)
 SIM_SCENARIO(once_three, .about = "three call, it runs once, and all see what it did", .faults = SIM_SPURIOUS)
 {
     run_many(3, calls_once);
+}
+
+static uint32_t calls;
+
+/* The first call fails. */
+static int fills_at_second(void *arg)
+{
+    if (atomic_add_relaxed(&calls, 1) == 0)
+        return -EAGAIN;
+    return fills(arg);
+}
+
+static void calls_twice(void *arg)
+{
+    int e = motet_once(&flag, fills_at_second, NULL);
+    if (e == -EAGAIN)
+        e = motet_once(&flag, fills_at_second, NULL);
+    SIM_CHECK_EQ(e, 0);
+    SIM_CHECK_EQ(SIM_READ(&data), 1);
+}
+
+SIM_SCENARIO(once_fails, .about = "a call that failed is made again, by whoever is first") { run_many(2, calls_twice); }
+
+static void calls_interruptible(void *arg)
+{
+    motet_interruptible(true);
+    int e = motet_once(&flag, fills, NULL);
+    SIM_CHECK(e == 0 || e == -EINTR || e == -ETIMEDOUT); /* a wait that a signal may end has an end */
+    if (e == 0)
+        SIM_CHECK_EQ(SIM_READ(&data), 1);
+}
+
+SIM_SCENARIO(once_interrupt, .about = "a signal against the end of the call", .faults = SIM_INTERRUPT)
+{
+    run_many(2, calls_interruptible);
 }
 
 static void counts_down(void *arg)

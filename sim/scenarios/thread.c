@@ -45,6 +45,31 @@ SIM_SCENARIO(thread_free_running, .about = "freed while it runs or ends: it goes
     SIM_CHECK_EQ(sim_allocated(), 0);
 }
 
+SIM_SCENARIO(thread_not_alive, .about = "who sees that a thread is not alive sees what it did")
+{
+    SIM_CHECK_EQ(motet_thread_start(&t, body, NULL, NULL), 0);
+    while (motet_thread_alive(t))
+        cpu_relax();
+    SIM_CHECK_EQ(SIM_READ(&value), 7);
+    motet_thread_free(t);
+}
+
+static int nothing(void *arg) { return 0; }
+
+static void starts_one(void *arg)
+{
+    motet_thread *mine;
+    SIM_CHECK_EQ(motet_thread_start(&mine, nothing, NULL, NULL), 0);
+    SIM_CHECK_EQ(motet_thread_join(mine, NULL, MOTET_FOREVER), 0);
+    motet_thread_free(mine);
+}
+
+SIM_SCENARIO(thread_start_two, .about = "two start the first thread at once", .cap = 20)
+{
+    run_many(2, starts_one);
+    SIM_CHECK_EQ(sim_allocated(), 0);
+}
+
 static int sleeps(void *arg) { return motet_sleep(MOTET_FOREVER); }
 
 SIM_SCENARIO(thread_cancel, .about = "a cancel ends the sleep, whether it has begun or not")
