@@ -7,9 +7,9 @@
  * nothing is left to claim; a part that comes late finds nothing and goes.
  *
  * The caller may leave before the end (deadline, cancellation). Then it closes the gate: a worker touches the caller's
- * memory only inside it, to copy a few items in or out; tasks run on copies. (seq_cst on both sides: either the worker
- * sees the gate closed, or the caller sees the worker inside and waits for its copy.) Nor does it begin another item then,
- * or when the pool drops what is pending. The few items in a copy that ended before the caller left are lost with it; a
+ * memory only inside it, to copy a few items in or out; tasks run on copies. Each part has its own door in the gate, so that
+ * workers don't meet there. (seq_cst on both sides: either the worker sees the gate closed, or the caller sees the worker
+ * inside and waits for its copy.) Nor does it begin another item then, or when the pool drops what is pending. The few items in a copy that ended before the caller left are lost with it; a
  * copy is of one item when they are slow.
  *
  * The map_run belongs to the caller and the parts together; the last one frees it. The caller holds a reference of the pool
@@ -21,7 +21,7 @@
 #include <string.h>
 
 enum {
-    COPY_BYTES = 2048,    /* items are copied in runs of about this size */
+    COPY_BYTES = 1024,    /* items are copied in runs of about this size */
     CHUNK_MAX = 1 << 14,  /* of the chunks chosen here */
     SHARES = 16,          /* chunks a worker, at least, when there are enough items */
     BATCH_NS = 10 * 1000, /* items that take longer together are copied in shorter runs */
@@ -30,8 +30,9 @@ enum {
 typedef struct map_run map_run;
 
 typedef struct map_part {
-    job job;
+    CACHE_ALIGNED job job;
     map_run *map;
+    uint32_t inside; /* its door: written by who runs the part alone */
 } map_part;
 
 struct map_run {
@@ -48,9 +49,8 @@ struct map_run {
     int bad_code;
     CACHE_ALIGNED size_t next;
     CACHE_ALIGNED size_t done;
-    uint32_t references;
-    uint32_t inside; /* the gate */
-    uint32_t ticks;  /* word: chunks done, when there is progress; else 1 at the end */
+    uint32_t references, parts_count;
+    uint32_t ticks; /* word: chunks done, when there is progress; else 1 at the end */
     map_part parts[];
 };
 
@@ -62,23 +62,31 @@ static void map_unref(map_run *m, uint32_t n)
 
 /* ---- the gate -------------------------------------------------------------------------------------- */
 
-static bool gate_enter(map_run *m)
+/* `door` NULL: it is the caller itself. */
+static void gate_leave(uint32_t *door)
 {
-    atomic_add_seq_cst(&m->inside, 1);
-    if (!atomic_load_seq_cst(&m->closed))
-        return true;
-    atomic_sub_release(&m->inside, 1);
-    return false;
+    if (door)
+        atomic_store_release(door, 0); /* partner: the acquire in gate_close */
 }
 
-static void gate_leave(map_run *m) { atomic_sub_release(&m->inside, 1); /* partner: the acquire in gate_close */ }
+static bool gate_enter(const map_run *m, uint32_t *door)
+{
+    if (!door)
+        return true;
+    atomic_store_seq_cst(door, 1);
+    if (!atomic_load_seq_cst(&m->closed))
+        return true;
+    gate_leave(door);
+    return false;
+}
 
 /* Copies are short, so the wait is a few looks. */
 static void gate_close(map_run *m)
 {
     atomic_store_seq_cst(&m->closed, 1);
-    while (atomic_load_seq_cst(&m->inside))
-        sys_yield();
+    for (uint32_t i = 0; i < m->parts_count; i++)
+        while (atomic_load_seq_cst(&m->parts[i].inside))
+            sys_yield();
 }
 
 /* ---- items ----------------------------------------------------------------------------------------- */
@@ -117,7 +125,8 @@ static void drop_rest(map_run *m, int code)
 typedef struct scratch {
     char *in, *out;
     int *codes;
-    void *memory; /* all of it */
+    uint32_t *door; /* of the part */
+    void *memory;   /* all of it */
 } scratch;
 
 static bool scratch_open(const map_run *m, scratch *s)
@@ -134,36 +143,53 @@ static bool scratch_open(const map_run *m, scratch *s)
 }
 
 /* Whether no item is to begin any more. Relaxed: who misses it begins one more, as if it had been a moment earlier. */
-static bool stopped(const map_run *m)
+static inline bool stopped(const map_run *m, const pool *p)
 {
-    return atomic_load_relaxed(&m->closed) || atomic_load_relaxed(&m->pool->dropping);
+    return atomic_load_relaxed(&m->closed) | atomic_load_relaxed(&p->dropping); /* one branch */
+}
+
+/* Calls the task on up to `n` items of the copy: how many. Not inline, and it looks at no code: so that what the loop needs
+ * stands in registers. */
+static __attribute__((noinline)) size_t call_items(const map_run *m, const scratch *s, size_t n)
+{
+    const motet_task *task = m->task;
+    const pool *p = m->pool;
+    const char *in = s->in;
+    char *out = s->out;
+    int *code = s->codes, *const end = code + n;
+    for (; code < end && likely(!stopped(m, p)); code++, in += task->in_size, out += task->out_size)
+        *code = task->call(in, out);
+    return (size_t)(code - s->codes);
+}
+
+static void note_first_failure(map_run *m, const int *codes, size_t from, size_t n)
+{
+    int any = 0;
+    for (size_t i = 0; i < n; i++)
+        any |= codes[i];
+    for (size_t i = 0; any < 0 && i < n; i++) {
+        if (codes[i] < 0) {
+            note_failure(m, from + i, codes[i]);
+            break;
+        }
+    }
 }
 
 /* Runs up to a batch of items: how many; fewer than `n` when it was stopped. */
 static size_t run_batch(map_run *m, const scratch *s, size_t from, size_t n)
 {
     const motet_task *task = m->task;
-    if (!gate_enter(m))
+    if (!gate_enter(m, s->door))
         return 0;
     memcpy(s->in, m->in + from * task->in_size, n * task->in_size);
-    gate_leave(m);
-    int failed = 0;
-    size_t ran = 0;
-    for (; ran < n && !stopped(m); ran++) {
-        s->codes[ran] = task->call(s->in + ran * task->in_size, s->out + ran * task->out_size);
-        failed |= s->codes[ran] < 0;
-    }
-    for (size_t i = 0; failed && i < ran; i++) {
-        if (s->codes[i] < 0) {
-            note_failure(m, from + i, s->codes[i]);
-            break;
-        }
-    }
-    if (ran && gate_enter(m)) {
+    gate_leave(s->door);
+    size_t ran = call_items(m, s, n);
+    note_first_failure(m, s->codes, from, ran);
+    if (ran && gate_enter(m, s->door)) {
         memcpy(m->out + from * task->out_size, s->out, ran * task->out_size);
         if (m->codes)
             memcpy(m->codes + from, s->codes, ran * sizeof *m->codes);
-        gate_leave(m);
+        gate_leave(s->door);
     }
     return ran;
 }
@@ -188,10 +214,10 @@ static size_t run_chunk(map_run *m, const scratch *s, size_t from, size_t chunk,
     return at;
 }
 
-/* Claims chunks and runs them until none is left. How many items it ran. */
-static size_t work(map_run *m)
+/* Claims chunks and runs them until none is left; the caller itself has no door. How many items it ran. */
+static size_t work(map_run *m, uint32_t *door)
 {
-    scratch s;
+    scratch s = {.door = door};
     task_frame frame;
     size_t sum = 0, from, batch = 1;
     if (!scratch_open(m, &s)) {
@@ -216,11 +242,12 @@ static size_t work(map_run *m)
 
 static void run_part(job *j, int code)
 {
-    map_run *m = container_of(j, map_part, job)->map;
+    map_part *part = container_of(j, map_part, job);
+    map_run *m = part->map;
     if (code)
         drop_rest(m, code);
     else
-        worker_count(motet__worker_current(), work(m));
+        worker_count(motet__worker_current(), work(m, &part->inside));
     map_unref(m, 1);
 }
 
@@ -253,7 +280,8 @@ static map_run *new_map(pool *p, const motet_task *task, const void *in, void *o
                    .chunk = chunk,
                    .batch = batch < chunk ? batch : chunk,
                    .progress = opt->on_done != NULL,
-                   .references = (uint32_t)parts + 1};
+                   .references = (uint32_t)parts + 1,
+                   .parts_count = (uint32_t)parts};
     for (size_t i = 0; i < parts; i++)
         m->parts[i] = (map_part){.job = {.run = run_part}, .map = m};
     for (size_t i = 0; m->codes && i < n; i++)
@@ -264,7 +292,7 @@ static map_run *new_map(pool *p, const motet_task *task, const void *in, void *o
 /* Has the parts queued. 0 if at least one was, else the code why not. */
 static int put_parts(map_run *m, motet_time deadline)
 {
-    uint32_t parts = m->references - 1;
+    uint32_t parts = m->parts_count;
     size_t items = m->n; /* counted once, with the first part */
     for (uint32_t i = 0; i < parts; i++) {
         /* Later parts only speed things up: they don't wait for room. */
@@ -288,9 +316,9 @@ static void caller_works(pool *p, map_run *m)
 {
     executor_worker *w = motet__worker_current();
     if (w && w->executor == &p->base) {
-        worker_count(w, work(m));
+        worker_count(w, work(m, NULL));
     } else if (motet__pool_caller_enters(p)) {
-        motet__pool_caller_leaves(p, work(m));
+        motet__pool_caller_leaves(p, work(m, NULL));
     }
 }
 
