@@ -13,7 +13,8 @@ static bool to_be_had(uint32_t word) { return !(word & TAG_MASK) || !motet__memb
 static int take(uint32_t *at, uint32_t *word, uint32_t taken)
 {
     bool died = *word & (TAG_MASK | CLAIM_DIED);
-    if (!atomic_cas_acquire(at, word, taken | (*word & CLAIM_WAITED)))
+    /* Acquire: what it guards. Release: see claim_acquire. */
+    if (!atomic_cas_acq_rel(at, word, taken | (*word & CLAIM_WAITED)))
         return -EAGAIN;
     return died ? MOTET_RECOVERED : 0;
 }
@@ -42,7 +43,8 @@ static int acquire(uint32_t *at, member_tag self, motet_time deadline, unsigned 
     for (;;) {
         /* Before the word and its owner: a death from here on ends the wait. */
         uint32_t deaths = motet__family_deaths();
-        uint32_t word = atomic_load_relaxed(at);
+        /* Acquire: that its owner is alive (claim_acquire). */
+        uint32_t word = atomic_load_acquire(at);
         while (to_be_had(word)) {
             int r = take(at, &word, taken);
             if (r >= 0)
@@ -73,14 +75,14 @@ int motet__claim_acquire_slow(uint32_t *word, motet_time deadline, bool interrup
 
 bool motet__claim_release_slow(uint32_t *at)
 {
-    uint32_t word = atomic_load_relaxed(at), now;
+    uint32_t word = atomic_load_acquire(at), now;
     do {
         if (!(word & TAG_MASK))
             return false;
         /* Who takes it next is to hear of the death; the tag itself would be forgotten. */
         now = motet__member_alive(word & TAG_MASK) ? 0 : CLAIM_DIED;
         /* Publishes what it guards; from here on it may be gone, only its address counts. */
-    } while (!atomic_cas_release(at, &word, now));
+    } while (!atomic_cas_acq_rel(at, &word, now));
     if (word & CLAIM_WAITED)
         motet__family_wake(at, 1);
     return true;

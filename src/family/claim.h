@@ -35,8 +35,9 @@ static inline int claim_acquire(uint32_t *word, motet_time deadline, bool interr
 {
     uint32_t none = 0;
     member_tag self = motet__family_self();
-    /* Acquire: partner of the release below. */
-    if (likely(self) && likely(atomic_cas_acquire(word, &none, self)))
+    /* Acquire: partner of the release below. Release: that this process is a member and alive, to whoever reads its tag: else
+     * it might be taken for one that died long ago. */
+    if (likely(self) && likely(atomic_cas_acq_rel(word, &none, self)))
         return 0;
     return motet__claim_acquire_slow(word, deadline, interruptible);
 }
