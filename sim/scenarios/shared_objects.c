@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: MIT */
+/* Shared rwlock, bounded semaphore, barrier and condition, whose users may die at any step, and who mends after them too.
+ *
+ * Every virtual thread is a process. Those that are mortal have a watcher each, who buries them. What each scenario says
+ * of its survivors: nobody waits for ever, nobody is told less than he must be, nothing is lost but what the dead had. */
+#include "help.h"
+
+#include "family/arena.h"
+#include "sync/shared_objects.h"
+
+/* ---- processes ------------------------------------------------------------------------------------- */
+
+enum { PROCESSES = 5 };
+
+typedef struct process {
+    void (*fn)(void *arg);
+    void *arg;
+    member_tag tag;
+    int thread;
+} process;
+
+static process processes[2 * PROCESSES]; /* and watchers */
+static int processes_count;
+
+static void *arena(size_t size)
+{
+    SIM_CHECK_EQ(motet__family_open(), 0);
+    return motet__arena_alloc(size, ARENA_PLAIN);
+}
+
+static void live(void *arg)
+{
+    process *p = arg;
+    motet__family_tag = p->tag;
+    p->fn(p->arg);
+    sim_mortal(false);
+}
+
+static void live_and_die(void *arg)
+{
+    sim_mortal(true);
+    live(arg);
+}
+
+/* The member is made before the thread is, so that this is no part of what is explored. */
+static process *start(void (*body)(void *), void (*fn)(void *), void *arg, const char *name)
+{
+    process *p = &processes[processes_count++];
+    member_tag self = motet__family_tag;
+    int64_t tag = motet__member_claim();
+    SIM_CHECK(tag > 0);
+    SIM_CHECK_EQ(motet__member_become((member_tag)tag), 0);
+    motet__family_tag = self;
+    *p = (process){fn, arg, (member_tag)tag, 0};
+    p->thread = sim_spawn(body, p, name);
+    return p;
+}
+
+static process *survivor(void (*fn)(void *), const char *name) { return start(live, fn, NULL, name); }
+
+static void watch(void *arg)
+{
+    process *p = arg;
+    sim_join(p->thread);
+    if (sim_dead(p->thread))
+        motet__member_bury(p->tag);
+}
+
+/* One whose watcher is the main thread, in end(). */
+static process *mortal(void (*fn)(void *), const char *name) { return start(live_and_die, fn, NULL, name); }
+
+/* One that has a watcher of its own. */
+static process *watched(void (*fn)(void *), const char *name)
+{
+    process *p = mortal(fn, name);
+    start(live, watch, p, "watcher");
+    return p;
+}
+
+/* Waits for all; `one`, if it is not NULL, first, and buries it when it is dead. */
+static void end(process *one)
+{
+    if (one)
+        watch(one);
+    sim_join_all();
+}
+
+static bool died(const process *p) { return sim_dead(p->thread); }
+
+static void any_record(record *r, void *arg) { sim_fail("a record is left"); }
+
+static void check_nothing_left(const void *object)
+{
+    for (uint32_t what = RECORD_READ; what <= RECORD_WAIT; what++)
+        motet__shared_each(object, what, any_record, NULL);
+}
+
+/* ---- rwlock ---------------------------------------------------------------------------------------- */
+
+static motet_rwlock *rwlock;
+static int half, other_half; /* what the lock guards: the same, but while somebody writes */
+static uint32_t told;
+
+static void begin_rwlock(void)
+{
+    rwlock = arena(sizeof *rwlock);
+    SIM_CHECK_EQ(motet_rwlock_init(rwlock, MOTET_SHARED), 0);
+}
+
+static void hear(int e)
+{
+    SIM_CHECK(e == 0 || e == MOTET_RECOVERED);
+    if (e == MOTET_RECOVERED)
+        atomic_add_relaxed(&told, 1);
+}
+
+static void writes(void *arg)
+{
+    int e = motet_rwlock_acquire_write(rwlock, MOTET_FOREVER);
+    hear(e);
+    SIM_CHECK(SIM_READ(&half) == SIM_READ(&other_half) || e == MOTET_RECOVERED);
+    SIM_WRITE(&other_half, SIM_READ(&half));
+    plain_add(&half, 1);
+    atomic_load_relaxed(&rwlock->flags_); /* a step at which it may die */
+    plain_add(&other_half, 1);
+    SIM_CHECK_EQ(motet_rwlock_release(rwlock), 0);
+}
+
+static void reads(void *arg)
+{
+    int e = motet_rwlock_acquire_read(rwlock, MOTET_FOREVER);
+    hear(e);
+    SIM_CHECK(SIM_READ(&half) == SIM_READ(&other_half) || e == MOTET_RECOVERED || atomic_load_relaxed(&told));
+    SIM_CHECK_EQ(motet_rwlock_release(rwlock), 0);
+}
+
+static void end_rwlock(process *one)
+{
+    end(one);
+    int e = motet_rwlock_acquire_write(rwlock, MOTET_NOWAIT);
+    hear(e);
+    SIM_CHECK_EQ(motet_rwlock_release(rwlock), 0);
+    check_nothing_left(rwlock);
+}
+
+SIM_SCENARIO(shared_rwlock_writers, .about = "two write, one of them may die", .faults = SIM_DEATHS)
+{
+    begin_rwlock();
+    process *m = mortal(writes, "mortal");
+    survivor(writes, "writer");
+    end_rwlock(m);
+    SIM_CHECK(told <= died(m));
+}
+
+SIM_SCENARIO(shared_rwlock_reader_dies, .about = "a reader may die, a writer waits", .faults = SIM_DEATHS)
+{
+    begin_rwlock();
+    process *m = mortal(reads, "mortal");
+    survivor(writes, "writer");
+    end_rwlock(m);
+    SIM_CHECK_EQ(told, 0);
+}
+
+SIM_SCENARIO(shared_rwlock_writer_dies, .about = "a writer may die, holding or waiting; two read", .faults = SIM_DEATHS)
+{
+    begin_rwlock();
+    process *m = mortal(writes, "mortal");
+    survivor(reads, "reader");
+    survivor(reads, "reader too");
+    end_rwlock(m);
+    SIM_CHECK(told <= died(m));
+}
+
+SIM_SCENARIO(shared_rwlock_three, .about = "a writer may die, one writes, one reads", .faults = SIM_DEATHS, .pct = 4)
+{
+    begin_rwlock();
+    process *m = mortal(writes, "mortal");
+    survivor(writes, "writer");
+    survivor(reads, "reader");
+    end_rwlock(m);
+    SIM_CHECK(told <= died(m));
+}
+
+/* Who mends after a death may die as well. */
+SIM_SCENARIO(shared_rwlock_two_die, .about = "two write and may both die", .faults = SIM_DEATHS)
+{
+    begin_rwlock();
+    watched(writes, "mortal");
+    watched(writes, "mortal too");
+    end_rwlock(NULL);
+}
+
+static void tries(void *arg)
+{
+    int e = motet_rwlock_acquire_write(rwlock, sim_now() + 1000);
+    SIM_CHECK(e >= 0 || e == -ETIMEDOUT);
+    if (e >= 0)
+        SIM_CHECK_EQ(motet_rwlock_release(rwlock), 0);
+}
+
+SIM_SCENARIO(shared_rwlock_gives_up, .about = "a writer gives up, and may die of it; a reader waits behind it",
+             .faults = SIM_DEATHS)
+{
+    begin_rwlock();
+    SIM_CHECK_EQ(motet_rwlock_acquire_read(rwlock, MOTET_NOWAIT), 0);
+    process *m = mortal(tries, "mortal");
+    survivor(reads, "reader");
+    watch(m);
+    sim_join_all();
+    SIM_CHECK_EQ(motet_rwlock_release(rwlock), 0);
+    end_rwlock(NULL);
+}
+
+/* ---- bounded semaphore ----------------------------------------------------------------------------- */
+
+static motet_semaphore *semaphore;
+static uint32_t in;
+
+static void begin_semaphore(unsigned permits)
+{
+    semaphore = arena(sizeof *semaphore);
+    SIM_CHECK_EQ(motet_semaphore_init(semaphore, permits, MOTET_SHARED | MOTET_BOUNDED), 0);
+}
+
+static void end_semaphore(process *one, unsigned permits)
+{
+    end(one);
+    SIM_CHECK_EQ(motet_semaphore_value(semaphore), permits);
+    check_nothing_left(semaphore);
+}
+
+static void takes_and_gives(void *arg)
+{
+    SIM_CHECK_EQ(motet_semaphore_acquire(semaphore, MOTET_FOREVER), 0);
+    SIM_CHECK_EQ(motet_semaphore_release(semaphore, 1), 0);
+}
+
+static void takes_and_counts(void *arg)
+{
+    SIM_CHECK_EQ(motet_semaphore_acquire(semaphore, MOTET_FOREVER), 0);
+    SIM_CHECK_EQ(atomic_add_relaxed(&in, 1), 0);
+    atomic_sub_relaxed(&in, 1);
+    SIM_CHECK_EQ(motet_semaphore_release(semaphore, 1), 0);
+}
+
+SIM_SCENARIO(shared_bounded_one, .about = "one permit, two take it, one of them may die", .faults = SIM_DEATHS)
+{
+    begin_semaphore(1);
+    process *m = mortal(takes_and_gives, "mortal");
+    survivor(takes_and_counts, "other");
+    end_semaphore(m, 1);
+}
+
+SIM_SCENARIO(shared_bounded_three, .about = "one permit, three take it, one of them may die", .faults = SIM_DEATHS)
+{
+    begin_semaphore(1);
+    process *m = mortal(takes_and_gives, "mortal");
+    survivor(takes_and_counts, "other");
+    survivor(takes_and_counts, "another");
+    end_semaphore(m, 1);
+}
+
+SIM_SCENARIO(shared_bounded_two_die, .about = "one permit, three take it, two of them may die", .faults = SIM_DEATHS)
+{
+    begin_semaphore(1);
+    watched(takes_and_gives, "mortal");
+    watched(takes_and_gives, "mortal too");
+    survivor(takes_and_counts, "other");
+    end_semaphore(NULL, 1);
+}
+
+static void gives_what_others_took(void *arg)
+{
+    int e = motet_semaphore_release(semaphore, 1);
+    SIM_CHECK(e == 0 || e == -EOVERFLOW);
+}
+
+static void takes(void *arg) { SIM_CHECK_EQ(motet_semaphore_acquire(semaphore, MOTET_FOREVER), 0); }
+
+SIM_SCENARIO(shared_bounded_of_others, .about = "one gives a permit of another's back, who may die; then a new one comes",
+             .faults = SIM_DEATHS)
+{
+    begin_semaphore(2);
+    process *m = mortal(takes, "mortal");
+    survivor(gives_what_others_took, "giver");
+    end(m);
+    unsigned value = motet_semaphore_value(semaphore);
+    SIM_CHECK(value == 2 || (value == 1 && !died(m)));
+    check_nothing_left(value == 2 ? semaphore : NULL);
+}
+
+static void takes_in_time(void *arg)
+{
+    int e = motet_semaphore_acquire(semaphore, sim_now() + 1000);
+    SIM_CHECK(e == 0 || e == -ETIMEDOUT);
+    if (e == 0)
+        SIM_CHECK_EQ(motet_semaphore_release(semaphore, 1), 0);
+}
+
+SIM_SCENARIO(shared_bounded_deadline, .about = "one permit; one gives up, one may die, one waits", .faults = SIM_DEATHS)
+{
+    begin_semaphore(1);
+    process *m = mortal(takes_and_gives, "mortal");
+    survivor(takes_in_time, "in time");
+    survivor(takes_and_counts, "other");
+    end_semaphore(m, 1);
+}
+
+/* ---- barrier --------------------------------------------------------------------------------------- */
+
+static motet_barrier *barrier;
+static uint32_t numbers, broken, met_by_mortal;
+
+static void begin_barrier(unsigned parties)
+{
+    barrier = arena(sizeof *barrier);
+    SIM_CHECK_EQ(motet_barrier_init(barrier, parties, MOTET_SHARED), 0);
+}
+
+static void meets(void *arg)
+{
+    int e = motet_barrier_wait(barrier, MOTET_FOREVER);
+    SIM_CHECK(e >= 0 || e == -EPIPE);
+    if (e >= 0)
+        SIM_CHECK(!(atomic_add_relaxed(&numbers, 1u << 8 * e) & 0xffu << 8 * e)); /* each number once */
+    else
+        atomic_add_relaxed(&broken, 1);
+}
+
+static void meets_and_may_die(void *arg)
+{
+    meets(arg);
+    atomic_store_relaxed(&met_by_mortal, 1);
+}
+
+/* One that stands in for the dead where it never came, so that nobody waits for ever. */
+static void stand_in(void *arg)
+{
+    process *m = arg;
+    sim_join(m->thread);
+    if (died(m)) {
+        motet__member_bury(m->tag);
+        motet_barrier_abort(barrier);
+    }
+}
+
+SIM_SCENARIO(shared_barrier_two, .about = "two meet, one of them may die", .faults = SIM_DEATHS)
+{
+    begin_barrier(2);
+    process *m = mortal(meets_and_may_die, "mortal");
+    survivor(meets, "other");
+    stand_in(m);
+    end(NULL);
+    /* A round is complete for all or for none: who came through is never told that it is broken. */
+    SIM_CHECK(numbers == 0 || broken == 0);
+    SIM_CHECK(died(m) || numbers == 0x101);
+    check_nothing_left(barrier);
+}
+
+SIM_SCENARIO(shared_barrier_three, .about = "three meet, one of them may die", .faults = SIM_DEATHS, .pct = 4)
+{
+    begin_barrier(3);
+    process *m = mortal(meets_and_may_die, "mortal");
+    survivor(meets, "other");
+    survivor(meets, "another");
+    stand_in(m);
+    end(NULL);
+    SIM_CHECK(numbers == 0 || broken == 0);
+    SIM_CHECK(died(m) || numbers == 0x10101);
+    check_nothing_left(barrier);
+}
+
+static void two_rounds(void *arg)
+{
+    for (int i = 0; i < 2; i++)
+        SIM_CHECK(motet_barrier_wait(barrier, MOTET_FOREVER) >= 0);
+}
+
+SIM_SCENARIO(shared_barrier_rounds, .about = "two meet twice")
+{
+    begin_barrier(2);
+    survivor(two_rounds, "one");
+    survivor(two_rounds, "two");
+    end(NULL);
+    check_nothing_left(barrier);
+}
+
+static void gives_up(void *arg)
+{
+    int e = motet_barrier_wait(barrier, sim_now() + 1000);
+    SIM_CHECK(e >= 0 || e == -EPIPE || e == -ETIMEDOUT);
+    atomic_add_relaxed(&in, e >= 0);
+}
+
+SIM_SCENARIO(shared_barrier_deadline, .about = "two meet, both with deadlines, one may die", .faults = SIM_DEATHS)
+{
+    begin_barrier(2);
+    process *m = mortal(gives_up, "mortal");
+    survivor(gives_up, "other");
+    end(m);
+    SIM_CHECK(died(m) || in == 0 || in == 2);
+    check_nothing_left(barrier);
+}
