@@ -20,7 +20,7 @@ TEST(codes)
     struct place p = {0};
     motet_condition *c = &p.news;
     CHECK_EQ(motet_condition_init(NULL, 0), -EINVAL);
-    CHECK_EQ(motet_condition_init(c, MOTET_SHARED), -ENOTSUP);
+    CHECK_EQ(motet_condition_init(c, MOTET_SHARED), -EFAULT);
     CHECK_EQ(motet_condition_init(c, MOTET_BOUNDED), -EINVAL);
     CHECK_EQ(motet_condition_init(c, 0), 0);
     CHECK_EQ(motet_condition_wait(NULL, &p.lock, MOTET_NOWAIT), -EINVAL);

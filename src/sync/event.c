@@ -6,8 +6,14 @@
  * now. (A waiter that slept through exactly 2^30 of them, none of which woke it, would be mistaken.)
  *
  * A set is always a read-modify-write, on an event that is set too: "write x; set" against "clear; read x" must not both
- * miss the other, and clear acquires what every set before it published. */
+ * miss the other, and clear acquires what every set before it published.
+ *
+ * A shared one is the same word, slept on in the kernel. It is all that there is: a waiter that dies leaves at most WAITED
+ * behind, and who dies between the set and the wake is made up for by his death, which wakes all; WAITED was gone with the set,
+ * but all look again. */
 #include "sync/sync.h"
+
+#include <limits.h>
 
 enum { SET = 1, WAITED = 2, ONE = 4 };
 
@@ -22,7 +28,7 @@ int motet_event_init(motet_event *e, int flags)
 {
     int r = check_flags(e, flags, 0);
     if (r == 0)
-        *e = (motet_event){0};
+        *e = (motet_event){.flags_ = (uint32_t)flags};
     return r;
 }
 
@@ -30,12 +36,19 @@ int motet_event_set(motet_event *e)
 {
     if (!e)
         return -EINVAL;
+    bool shared = e->flags_;
+    if (unlikely(shared) && motet__family_enter() < 0)
+        return -EPERM;
     uint32_t word = atomic_load_relaxed(&e->word_), now;
     do
         now = word & SET ? word : ((word & ~(uint32_t)WAITED) + ONE) | SET;
     /* Publishes what came before the set. Then the event may be gone: only its address counts. */
     while (!atomic_cas_release(&e->word_, &word, now));
-    if (!(word & SET) && (word & WAITED))
+    if (word & SET || !(word & WAITED))
+        return 0;
+    if (shared)
+        motet__family_wake(&e->word_, INT_MAX);
+    else
         motet__unpark(e, UNPARK_ALL);
     return 0;
 }
@@ -44,6 +57,8 @@ int motet_event_clear(motet_event *e)
 {
     if (!e)
         return -EINVAL;
+    if (unlikely(e->flags_) && motet__family_enter() < 0)
+        return -EPERM;
     atomic_and_acq_rel(&e->word_, ~(uint32_t)SET);
     return 0;
 }
@@ -67,10 +82,32 @@ bool motet__event_was_set(const motet_event *e, const wait_node *n)
     return set_since(atomic_load_acquire(&e->word_), n->expected);
 }
 
+static __attribute__((noinline)) int wait_shared(motet_event *e, motet_time deadline)
+{
+    if (motet__family_enter() < 0)
+        return -EPERM;
+    wait_node n, first;
+    if (motet__event_prepare(e, &first))
+        return 0;
+    for (;;) {
+        /* Before the word. */
+        uint32_t deaths = motet__family_deaths();
+        if (motet__event_prepare(e, &n) || motet__event_was_set(e, &first))
+            return 0;
+        int r = motet__family_wait(&e->word_, n.expected, deaths, deadline, 0);
+        if (motet__event_was_set(e, &first))
+            return 0;
+        if (r < 0)
+            return r;
+    }
+}
+
 int motet_event_wait(motet_event *e, motet_time deadline)
 {
     if (!e)
         return -EINVAL;
+    if (unlikely(e->flags_))
+        return wait_shared(e, deadline);
     wait_node n;
     if (motet__event_prepare(e, &n))
         return 0;

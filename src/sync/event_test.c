@@ -12,7 +12,7 @@ TEST(codes)
 {
     motet_event e = {0};
     CHECK_EQ(motet_event_init(NULL, 0), -EINVAL);
-    CHECK_EQ(motet_event_init(&e, MOTET_SHARED), -ENOTSUP);
+    CHECK_EQ(motet_event_init(&e, MOTET_SHARED), -EFAULT);
     CHECK_EQ(motet_event_init(&e, MOTET_BOUNDED), -EINVAL);
     CHECK_EQ(motet_event_set(NULL), -EINVAL);
     CHECK_EQ(motet_event_clear(NULL), -EINVAL);

@@ -12,7 +12,7 @@ TEST(codes)
 {
     motet_latch l = {0};
     CHECK_EQ(motet_latch_init(NULL, 1, 0), -EINVAL);
-    CHECK_EQ(motet_latch_init(&l, 1, MOTET_SHARED), -ENOTSUP);
+    CHECK_EQ(motet_latch_init(&l, 1, MOTET_SHARED), -EFAULT);
     CHECK_EQ(motet_latch_init(&l, 1, MOTET_BOUNDED), -EINVAL);
     CHECK_EQ(motet_latch_init(&l, WAITED, 0), -EINVAL);
     CHECK_EQ(motet_latch_count_down(NULL, 1), -EINVAL);

@@ -24,7 +24,9 @@
  * it holds the lock now. Who releases a STARVED lock first lowers it to WAITED, then wakes one such waiter: exactly one takes
  * the message, and the lock was never free. If there is none (it gave up, or has not announced itself yet) the lock
  * becomes FREE as ever: a waiter that announces itself too late for the message still waits for the hint, under the
- * invariant above. */
+ * invariant above.
+ *
+ * A shared lock is a claim (family/claim.h), in `owner_`; nothing else of it changes. */
 #include "sync/sync.h"
 
 enum { FREE, HELD, WAITED, STARVED };
@@ -96,8 +98,15 @@ static int acquire_parking(motet_lock *l, motet_time deadline, bool may_end)
     }
 }
 
+static int release_shared(motet_lock *l)
+{
+    return motet__family_enter() >= 0 && claim_release(lock_claim(l)) ? 0 : -EPERM;
+}
+
 __attribute__((cold)) int motet__lock_acquire_slow(motet_lock *l, motet_time deadline)
 {
+    if (l->flags_)
+        return claim_acquire(lock_claim(l), deadline, true);
     if (deadline <= 0)
         return -ETIMEDOUT;
     return spin(l, HELD) ? 0 : acquire_parking(l, deadline, true);
@@ -106,6 +115,8 @@ __attribute__((cold)) int motet__lock_acquire_slow(motet_lock *l, motet_time dea
 __attribute__((cold)) int motet__lock_release_slow(motet_lock *l)
 {
     uint32_t word = atomic_load_relaxed(&l->word_);
+    if (word == LOCK_SHARED)
+        return release_shared(l);
     if (word == FREE)
         return -EPERM;
     if (word == STARVED && atomic_cas_release(&l->word_, &word, WAITED) && motet__unpark(message_key(l, 1), 1))
@@ -120,7 +131,11 @@ __attribute__((cold)) int motet__lock_release_slow(motet_lock *l)
 int motet__lock_reacquire(motet_lock *l)
 {
     uint32_t word = FREE;
-    if (atomic_cas_acquire(&l->word_, &word, HELD) || spin(l, HELD))
+    if (atomic_cas_acquire(&l->word_, &word, HELD))
+        return 0;
+    if (word == LOCK_SHARED)
+        return claim_acquire(lock_claim(l), MOTET_FOREVER, false);
+    if (spin(l, HELD))
         return 0;
     return acquire_parking(l, MOTET_FOREVER, false);
 }
@@ -131,15 +146,24 @@ int motet_lock_init(motet_lock *l, int flags)
 {
     int e = check_flags(l, flags, 0);
     if (e == 0)
-        *l = (motet_lock){0};
+        *l = (motet_lock){.word_ = flags & MOTET_SHARED ? LOCK_SHARED : FREE, .flags_ = (uint32_t)flags};
     return e;
 }
 
 int motet_lock_acquire(motet_lock *l, motet_time deadline)
 {
-    return likely(l != NULL) ? lock_acquire(l, deadline) : -EINVAL;
+    if (unlikely(!l))
+        return -EINVAL;
+    if (unlikely(l->flags_))
+        return claim_acquire(lock_claim(l), deadline, true);
+    return lock_acquire(l, deadline);
 }
 
-int motet_lock_release(motet_lock *l) { return likely(l != NULL) ? lock_release(l) : -EINVAL; }
+int motet_lock_release(motet_lock *l)
+{
+    if (unlikely(!l))
+        return -EINVAL;
+    return unlikely(l->flags_) ? release_shared(l) : lock_release(l);
+}
 
 bool motet_lock_locked(const motet_lock *l) { return l && lock_locked(l); }

@@ -12,7 +12,7 @@ TEST(codes)
 {
     motet_lock l = {0};
     CHECK_EQ(motet_lock_init(NULL, 0), -EINVAL);
-    CHECK_EQ(motet_lock_init(&l, MOTET_SHARED), -ENOTSUP);
+    CHECK_EQ(motet_lock_init(&l, MOTET_SHARED), -EFAULT);
     CHECK_EQ(motet_lock_init(&l, MOTET_BOUNDED), -EINVAL);
     CHECK_EQ(motet_lock_init(&l, 64), -EINVAL);
     CHECK_EQ(motet_lock_acquire(NULL, MOTET_FOREVER), -EINVAL);
@@ -22,7 +22,7 @@ TEST(codes)
     CHECK(!motet_lock_locked(&l));
     CHECK_EQ(motet_lock_acquire(&l, MOTET_NOWAIT), 0);
     CHECK(motet_lock_locked(&l));
-    CHECK_EQ(motet_lock_init(&l, MOTET_SHARED), -ENOTSUP);
+    CHECK_EQ(motet_lock_init(&l, MOTET_SHARED), -EFAULT);
     CHECK(motet_lock_locked(&l)); /* untouched on failure */
     CHECK_EQ(motet_lock_release(&l), 0);
     CHECK_EQ(motet_lock_release(&l), -EPERM);

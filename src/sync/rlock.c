@@ -3,7 +3,10 @@
  *
  * Invariant: owner_ is the number of the thread that holds lock_, or 0 for a moment around its acquire and release. Only
  * the owner writes it, and a thread finds its own number there only if it wrote it: relaxed accesses suffice. depth_ is
- * the owner's alone. */
+ * the owner's alone.
+ *
+ * A shared one is the same on a shared lock; the numbers tell threads of all processes apart. An owner that dies leaves
+ * whatever it had in both fields: they are of no one who lives, and who gets the lock (MOTET_RECOVERED) writes them anew. */
 #include "sync/sync.h"
 
 _Static_assert(sizeof(motet_rlock) == 32, "part of the ABI");
@@ -12,15 +15,20 @@ int motet_rlock_init(motet_rlock *l, int flags)
 {
     int e = check_flags(l, flags, 0);
     if (e == 0)
-        *l = (motet_rlock){0};
+        *l = (motet_rlock){.lock_ = {.word_ = flags & MOTET_SHARED ? LOCK_SHARED : 0, .flags_ = (uint32_t)flags}};
     return e;
 }
+
+/* 0: it is shared, and the caller no member. */
+static uint64_t self_of(const motet_rlock *l) { return unlikely(l->lock_.flags_) ? sync_self_shared() : sync_self(); }
 
 int motet_rlock_acquire(motet_rlock *l, motet_time deadline)
 {
     if (!l)
         return -EINVAL;
-    uint64_t self = sync_self();
+    uint64_t self = self_of(l);
+    if (unlikely(!self))
+        return -EPERM;
     if (atomic_load_relaxed(&l->owner_) == self) {
         if (l->depth_ == UINT32_MAX)
             return -EOVERFLOW;
@@ -32,14 +40,15 @@ int motet_rlock_acquire(motet_rlock *l, motet_time deadline)
         return e;
     atomic_store_relaxed(&l->owner_, self);
     l->depth_ = 1;
-    return 0;
+    return e;
 }
 
 int motet_rlock_release(motet_rlock *l)
 {
     if (!l)
         return -EINVAL;
-    if (atomic_load_relaxed(&l->owner_) != sync_self())
+    uint64_t self = self_of(l);
+    if (unlikely(!self) || atomic_load_relaxed(&l->owner_) != self)
         return -EPERM;
     if (--l->depth_ > 0)
         return 0;

@@ -8,7 +8,7 @@ TEST(codes)
 {
     motet_rlock l = {0};
     CHECK_EQ(motet_rlock_init(NULL, 0), -EINVAL);
-    CHECK_EQ(motet_rlock_init(&l, MOTET_SHARED), -ENOTSUP);
+    CHECK_EQ(motet_rlock_init(&l, MOTET_SHARED), -EFAULT);
     CHECK_EQ(motet_rlock_init(&l, MOTET_BOUNDED), -EINVAL);
     CHECK_EQ(motet_rlock_acquire(NULL, MOTET_FOREVER), -EINVAL);
     CHECK_EQ(motet_rlock_release(NULL), -EINVAL);

@@ -10,7 +10,7 @@ TEST(codes)
 {
     motet_semaphore s = {0};
     CHECK_EQ(motet_semaphore_init(NULL, 1, 0), -EINVAL);
-    CHECK_EQ(motet_semaphore_init(&s, 1, MOTET_SHARED), -ENOTSUP);
+    CHECK_EQ(motet_semaphore_init(&s, 1, MOTET_SHARED), -EFAULT);
     CHECK_EQ(motet_semaphore_init(&s, 1, MOTET_SHARED | MOTET_BOUNDED), -EFAULT);
     CHECK_EQ(motet_semaphore_init(&s, 1, 4), -EINVAL);
     CHECK_EQ(motet_semaphore_value(&s), 0);
