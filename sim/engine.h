@@ -31,6 +31,7 @@ enum {
     FUTEXES_MAX = 4, /* that one waits for at once */
     EVENTFDS_MAX = 32,
     NAMES_MAX = 64,
+    LOOKED_MAX = 8,
     CELLS_MAX = 1 << 14, /* of plain data, of one execution; a power of two */
     DEVIATIONS_MAX = 4096,
     STACK_SIZE = 128 * 1024,
@@ -75,18 +76,27 @@ typedef struct marks {
     mark m[HISTORY_MAX + 1];
 } marks;
 
+/* Who did what to something so far, as a hash of the happened-before graph, and when last (seen.c). */
+typedef struct trail {
+    uint64_t wrote, read; /* the last writer's history; those of its readers since */
+    uint32_t wrote_at, read_at;
+} trail;
+
 typedef struct loc {
     const volatile void *addr;
     /* of all executions of the search: who ever touched it, and whether accesses to it can conflict */
     uint32_t touched; /* one bit a thread */
     bool written, conflicts;
+    bool wide;         /* accessed as eight bytes */
+    struct loc *other; /* where the upper half of those, or they, are accessed too */
     /* of this execution, if `epoch` is its number */
     uint32_t epoch;
     uint8_t size;
     uint16_t n; /* stores, in modification order; the last one's value is what memory holds */
     store *stores;
-    marks *seq_cst;   /* by steps */
-    marks *by_thread; /* by each thread's clock */
+    marks *seq_cst;    /* by steps */
+    marks *by_thread;  /* by each thread's clock */
+    trail word, queue; /* queue: of those that sleep on it */
 } loc;
 
 /* ---- steps ----------------------------------------------------------------------------------------- */
@@ -96,7 +106,10 @@ enum { OP_LOCAL, OP_LOAD, OP_WRITE, OP_FENCE, OP_WAIT, OP_WAKE, OP_RELAX, OP_JOI
 typedef struct op {
     uint8_t kind;
     bool seq_cst;
-    bool many; /* concerns other locations too */
+    bool many;     /* concerns other locations too */
+    bool compares; /* a compare-and-swap: writes only if it finds `expected` */
+    uint8_t size;
+    uint64_t expected;
     loc *loc;
     const char *at;
 } op;
@@ -114,20 +127,32 @@ typedef struct thread {
     const char *name;
     void *(*run)(void *);
     void *arg;
-    op pending; /* what it does when it goes on */
-    int result; /* of what it waits for */
+    op pending;     /* what it does when it goes on */
+    const char *at; /* where its last step stands */
+    int result;     /* of what it waits for */
     int64_t deadline;
     const volatile void *futexes[FUTEXES_MAX]; /* asleep on */
     unsigned futexes_count;
     struct thread *next_sleeper;
     struct thread *target; /* joined */
     bool mortal, dead;
-    bool fresh;   /* started or woken: its next step is asked for, so that all searches count alike */
-    bool yielded; /* spins until somebody has written: until `writes` of the engine differs */
+    bool fresh; /* started or woken: its next step is asked for, so that all searches count alike */
+    /* Spinning. What it looked at last since it was told to relax: it yields until one of these has another value. With
+     * none, until `writes` of the engine differs. */
+    bool yielded;
     uint32_t yielded_at;
-    bool persisted; /* spun to the end, when `writes` was persisted_at */
-    uint32_t persisted_at;
-    unsigned persist;               /* so many more rounds of spinning without yielding */
+    unsigned looked_count, looked_next;
+    struct {
+        const volatile void *addr;
+        uint64_t value;
+        const char *at;
+        uint8_t size;
+    } looked[LOOKED_MAX];
+    bool alone;       /* nothing else can happen: its patience has to end */
+    bool straight;    /* takes its next step without being asked: it was chosen for that when it went on */
+    bool persisted;   /* has spun to the end of its patience, and has done nothing but look since */
+    unsigned persist; /* so many more rounds of spinning without yielding */
+    int64_t spent;    /* by spinning: its clock is that much ahead */
     uint32_t polls[4], polls_count; /* eventfds that it polls */
     const void *values[KEYS_MAX];
     /* clocks */
@@ -141,6 +166,10 @@ typedef struct thread {
     uint32_t arena_used;
     /* search */
     int priority;
+    uint64_t history; /* a hash of all that happened before, its own steps and others' */
+    trail life;       /* written by its end, read by those who ask for that */
+    bool drowsy;      /* another goes first, and going on at once was tried: see slept() in search.c */
+    uint32_t drowsy_at;
 } thread;
 
 /* ---- choices --------------------------------------------------------------------------------------- */
@@ -153,16 +182,21 @@ enum { GO, TIMEOUT, SPURIOUS, INTERRUPT, DIE, WHATS };
 
 enum { C_SCHEDULE, C_READ, C_PLACE, C_WAITER, C_ALLOC, C_SPIN, C_PICK };
 
-typedef struct choice {
-    uint32_t point; /* number of the question in its execution, those with one answer counted too */
-    uint8_t kind, n, taken;
-    uint8_t preemptions; /* before it */
-    uint8_t faults;
-    uint8_t olds;
+/* What may happen next. Bit k of costs: alternative k costs a preemption; of faulty: it is a fault. */
+typedef struct offer {
+    unsigned n;
+    uint32_t costs, faulty;
     uint8_t ids[IDS_MAX];
-    uint8_t cost[IDS_MAX]; /* preemptions that the alternative costs */
-    uint8_t fault[IDS_MAX];
-    unsigned __int128 asleep; /* ids: explored already, and nothing since depends on them */
+} offer;
+
+typedef struct choice {
+    uint64_t state;                    /* that it was asked in; of C_SCHEDULE */
+    uint8_t kind, n, taken;            /* n = 0: nothing was asked at this point */
+    uint8_t preemptions, faults, olds; /* before it */
+    uint8_t turn;
+    uint32_t costs, faulty; /* as of an offer */
+    uint32_t asleep;        /* bit k: of threads that slept (search.c) */
+    uint8_t ids[IDS_MAX];
 } choice;
 
 typedef struct deviation {
@@ -176,13 +210,15 @@ typedef struct search {
     int mode;
     bool weak;
     bool plain; /* nothing is left out: to prove that what is left out is no loss */
-    int bound;  /* preemptions; -1: none, and equivalent schedules are left out */
+    int bound;  /* preemptions; -1: any */
     int faults_max;
     uint64_t random;
-    /* the current execution's choices; for MODE_DFS the first `fixed` are given */
+    /* MODE_DFS: the current execution's choices, by their points; the first `fixed` are given */
     choice *choices;
-    uint32_t count, fixed;
-    bool grew; /* a location turned out to conflict: begin anew */
+    uint32_t fixed;
+    bool grew;      /* a location turned out to conflict: begin anew */
+    uint64_t *seen; /* edges taken (seen.c) */
+    uint32_t seen_bits, seen_count;
     /* MODE_PCT */
     int depth, lowest;
     uint32_t changes[16], steps_seen;
@@ -225,8 +261,10 @@ typedef struct engine {
     int64_t now;
     uint64_t random; /* of sys_random */
     int preemptions, faults;
-    int olds; /* older values read, stores put before others */
-    unsigned __int128 asleep;
+    int olds;          /* older values read, stores put before others */
+    uint32_t time;     /* transitions so far */
+    uint32_t world_at; /* when one of these was written last: */
+    trail clock, fds, births, fences_trail;
     bool tracing;
     uint64_t traced; /* a hash of the last line */
     uint32_t traced_again;
@@ -283,6 +321,8 @@ uint64_t sim_memory_update(loc *l, sim_change *change, const void *arg, int orde
 /* The kernel has looked at the latest value on the current thread's behalf. */
 void sim_memory_looked(loc *l);
 void sim_memory_fence(int order);
+/* What memory holds, which is what the last store in modification order has written. */
+uint64_t sim_memory_latest(const volatile void *p, unsigned size);
 void sim_memory_started(thread *parent, thread *child);
 void sim_memory_joined(thread *t, thread *ended);
 
@@ -304,10 +344,59 @@ void sim_switch(void **save, void *load, uintptr_t pointer);
 
 /* ---- futex.c --------------------------------------------------------------------------------------- */
 void sim_sleeper_remove(thread *t);
+/* It comes to, or leaves, the queues of the words that it sleeps on. */
+void sim_queues_write(thread *t);
+
+/* ---- seen.c ---------------------------------------------------------------------------------------- */
+static inline uint64_t sim_mix(uint64_t a, uint64_t b)
+{
+    unsigned __int128 m = (unsigned __int128)(a ^ 0x2D358DCCAA6C78A5u) * (b ^ 0x8BB84B93962EACC9u);
+    return (uint64_t)m ^ (uint64_t)(m >> 64);
+}
+/* The thread has read or written it: what it does from here on is behind what others wrote (and read) there. */
+static inline void sim_trail_read(thread *t, trail *x, uint32_t time)
+{
+    t->history = sim_mix(t->history, x->wrote);
+    x->read += t->history;
+    x->read_at = time;
+}
+static inline void sim_trail_write(thread *t, trail *x, uint32_t time)
+{
+    t->history = sim_mix(t->history, sim_mix(x->wrote, x->read));
+    x->wrote = t->history;
+    x->read = 0;
+    x->wrote_at = time;
+}
+static inline void sim_loc_read(thread *t, loc *l, uint32_t time)
+{
+    sim_trail_read(t, &l->word, time);
+    if (l->other)
+        sim_trail_read(t, &l->other->word, time);
+}
+static inline void sim_loc_write(thread *t, loc *l, uint32_t time)
+{
+    sim_trail_write(t, &l->word, time);
+    if (l->other)
+        sim_trail_write(t, &l->other->word, time);
+}
+void sim_world_read(trail *x);
+void sim_world_write(thread *t, trail *x);
+/* The state now: equal numbers, equal states. */
+uint64_t sim_state(void);
+void sim_seen_clear(void);
+/* Was this step taken from this state with no more preemptions? */
+bool sim_seen(uint64_t step, unsigned preemptions);
+void sim_seen_add(uint64_t step, unsigned preemptions);
 
 /* ---- search.c -------------------------------------------------------------------------------------- */
-/* One of n answers, by index; the default is 0. */
-unsigned sim_choose(int kind, unsigned n, const uint8_t *ids, const uint8_t *cost, const uint8_t *fault);
+/* The answer to a question of the schedule, if the search has one already; else -1. */
+int sim_given(void);
+/* A question that is not asked, so that all searches number alike. */
+void sim_no_choice(void);
+/* The choices of the last execution that differ from the default, into search.taken. */
+void sim_search_taken(void);
+/* One of n answers, by index; the default is 0. `o` is what a schedule offers. */
+unsigned sim_choose(int kind, unsigned n, const offer *o);
 /* Before the first execution. */
 void sim_search_begin(void);
 /* The next execution of a depth-first search: false when all were run. */
@@ -328,13 +417,19 @@ int sim_replay(const sim_scenario *s, bool weak, const deviation *d, uint32_t n,
 
 /* ---- run.c ----------------------------------------------------------------------------------------- */
 typedef struct run_result {
-    uint64_t schedules, total;
+    uint64_t schedules, cut, total; /* cut: left before their end, since what would follow was seen */
+    uint32_t steps_max;
     bool failed, complete, weak;
     deviation *deviations;
     uint32_t deviations_count;
     char message[600];
     const void *race_at[2];
 } run_result;
+/* In how many ways executions ended that differ in more than the order of independent steps. */
+typedef struct ends {
+    uint64_t *states;
+    size_t count, size;
+} ends;
 typedef struct run_plan {
     int mode;
     bool weak, plain;
@@ -343,6 +438,7 @@ typedef struct run_plan {
     double seconds; /* 0: any */
     uint64_t seed;
     bool progress;
+    ends *ends;              /* kept, if not NULL */
     void (*each)(void *arg); /* after each execution that was not cut */
     void *arg;
 } run_plan;

@@ -19,6 +19,12 @@ void sim_sleeper_remove(thread *t)
     }
 }
 
+void sim_queues_write(thread *t)
+{
+    for (unsigned i = 0; i < t->futexes_count; i++)
+        sim_trail_write(t, &sim_loc(t->futexes[i], 4)->queue, S->time);
+}
+
 static void enqueue(thread *t)
 {
     t->next_sleeper = NULL;
@@ -35,6 +41,7 @@ int sim_futex_wait_many(const sys_futex_word *words, unsigned n, int64_t deadlin
     thread *t = S->current;
     op o = {.kind = OP_WAIT, .many = n > 1, .loc = sim_loc(words[0].word, 4), .at = at};
     t->persist = 0;
+    t->persisted = false;
     for (unsigned i = 0; i < n; i++) {
         sim_check_alive(words[i].word, at);
         sim_touches(sim_loc(words[i].word, 4), OP_WAIT);
@@ -43,16 +50,20 @@ int sim_futex_wait_many(const sys_futex_word *words, unsigned n, int64_t deadlin
     for (unsigned i = 0; i < n; i++) {
         const volatile uint32_t *word = words[i].word;
         sim_memory_looked(sim_loc(word, 4));
+        sim_loc_read(t, sim_loc(word, 4), S->time);
         if (*word != words[i].expected) {
             TRACE(at, "futex wait: word %u is %#x, not %#x", i, *word, words[i].expected);
             return -EAGAIN;
         }
         t->futexes[i] = word;
     }
-    if (deadline <= S->now)
+    if (deadline != INT64_MAX)
+        sim_world_read(&S->clock);
+    if (deadline <= S->now + t->spent)
         return -ETIMEDOUT;
     TRACE(at, "futex wait: sleeps");
     t->futexes_count = n;
+    sim_queues_write(t);
     t->deadline = deadline;
     t->state = T_ASLEEP;
     t->pending = o;
@@ -83,7 +94,7 @@ static thread *pick_sleeper(const volatile uint32_t *word)
     for (thread *t = S->sleepers; t; t = t->next_sleeper)
         if (sleeps_on(t, word))
             all[n++] = t;
-    return n ? all[sim_choose(C_WAITER, n, NULL, NULL, NULL)] : NULL;
+    return n ? all[sim_choose(C_WAITER, n, NULL)] : NULL;
 }
 
 int sim_futex_wake(const volatile uint32_t *word, int n, const char *at)
@@ -95,6 +106,7 @@ int sim_futex_wake(const volatile uint32_t *word, int n, const char *at)
     for (thread *t; woken < n && (t = pick_sleeper(word)); woken++) {
         TRACE(at, "futex wake: T%d", t->id);
         sim_sleeper_remove(t);
+        t->history = sim_mix(t->history, S->current->history);
         t->result = 0;
         t->state = T_READY;
         t->pending = (op){.kind = OP_LOCAL};
@@ -105,11 +117,21 @@ int sim_futex_wake(const volatile uint32_t *word, int n, const char *at)
 
 /* ---- clock, numbers -------------------------------------------------------------------------------- */
 
-int64_t sim_clock(void) { return S ? S->now : 1; }
+int64_t sim_clock(void)
+{
+    if (!S)
+        return 1;
+    sim_world_read(&S->clock);
+    return S->now + (S->current ? S->current->spent : 0);
+}
 
-int64_t sim_now(void) { return S->now; }
+int64_t sim_now(void) { return sim_clock(); }
 
-void sim_pass(int64_t ns) { S->now += ns; }
+void sim_pass(int64_t ns)
+{
+    S->now += ns;
+    sim_world_write(S->current, &S->clock);
+}
 
 /* A thread always gets the same: otherwise steps of different threads would not commute. */
 uint64_t sim_random_number(void) { return 0x9E3779B97F4A7C15u * (uint64_t)(S ? S->current->id + 1 : 1); }
@@ -118,7 +140,7 @@ int sim_cpus_allowed(void) { return S ? S->cpus : 1; }
 
 void sim_cpus(int n) { S->cpus = n; }
 
-unsigned sim_pick(unsigned n) { return sim_choose(C_PICK, n, NULL, NULL, NULL); }
+unsigned sim_pick(unsigned n) { return sim_choose(C_PICK, n, NULL); }
 
 /* ---- eventfds -------------------------------------------------------------------------------------- */
 
@@ -132,10 +154,11 @@ static uint32_t *eventfd_of(int fd)
 
 int sim_eventfd(const char *at)
 {
-    if ((S->scenario->faults & SIM_NO_MEMORY) && sim_choose(C_ALLOC, 2, NULL, NULL, NULL)) {
+    if ((S->scenario->faults & SIM_NO_MEMORY) && sim_choose(C_ALLOC, 2, NULL)) {
         TRACE(at, "eventfd: too many");
         return -EMFILE;
     }
+    sim_world_write(S->current, &S->fds);
     for (int i = 0; i < EVENTFDS_MAX; i++) {
         if (!S->eventfds[i]) {
             S->eventfds[i] = 1;
@@ -150,6 +173,7 @@ void sim_close(int fd, const char *at)
     uint32_t *e = eventfd_of(fd);
     if (!e)
         sim_fail("%s: closes what is not open", at);
+    sim_world_write(S->current, &S->fds);
     *e = 0;
 }
 
@@ -169,7 +193,9 @@ int sim_poll(struct pollfd *fds, size_t n, int64_t deadline, const char *at)
     thread *t = S->current;
     sim_point((op){.kind = OP_POLL, .at = at});
     int count = ready(fds, n);
-    if (count || deadline <= S->now)
+    if (deadline != INT64_MAX)
+        sim_world_read(&S->clock);
+    if (count || deadline <= S->now + t->spent)
         return count;
     TRACE(at, "poll: sleeps");
     t->deadline = deadline;
@@ -197,6 +223,7 @@ void sim_eventfd_signal(int fd, const char *at)
             if (t->polls[k] == (uint32_t)fd) {
                 t->state = T_READY;
                 t->result = 1;
+                t->history = sim_mix(t->history, S->current->history);
                 t->pending = (op){.kind = OP_LOCAL};
             }
         }
@@ -207,7 +234,7 @@ void sim_eventfd_signal(int fd, const char *at)
 
 int sim_thread_create(void *(*run)(void *), void *arg)
 {
-    if ((S->scenario->faults & SIM_NO_MEMORY) && sim_choose(C_ALLOC, 2, NULL, NULL, NULL))
+    if ((S->scenario->faults & SIM_NO_MEMORY) && sim_choose(C_ALLOC, 2, NULL))
         return -EAGAIN;
     thread *t = sim_thread_new(run, arg, "thread");
     if (!t)
@@ -269,6 +296,7 @@ void sim_join(int id)
         t->pending = (op){.kind = OP_JOIN, .at = other->name};
         sim_block();
     }
+    sim_world_read(&other->life);
     sim_memory_joined(t, other); /* what a dead one did is seen too: the kernel told of its death afterwards */
 }
 
@@ -281,4 +309,8 @@ void sim_join_all(void)
 
 void sim_mortal(bool on) { S->current->mortal = on; }
 
-bool sim_dead(int id) { return S->threads[id].dead; }
+bool sim_dead(int id)
+{
+    sim_world_read(&S->threads[id].life);
+    return S->threads[id].dead;
+}

@@ -34,6 +34,7 @@ static const char help[] =
     "  --seconds S     at most so long\n"
     "  --seed N        where random numbers begin\n"
     "  --plain         leaves out no schedule, equivalent or not (with --bound, litmus)\n"
+    "  --ends          counts ends that differ in more than the order of independent steps\n"
     "  --progress      says how far it is\n"
     "\n"
     "Without a search each scenario is run by its own plan: --bound 2 and, with a fault, --bound 1, to the end or a "
@@ -81,7 +82,7 @@ typedef struct options {
     bool planned; /* a search was named */
     const char *names[64];
     int names_count;
-    bool verbose;
+    bool verbose, ends;
     double scale; /* of the plan's counts */
 } options;
 
@@ -127,6 +128,8 @@ static bool run_plan_of(const sim_scenario *s, const run_plan *p, run_result *r)
     sim_explore(s, p, r);
     r->total += r->schedules;
     say(p, r);
+    if (p->ends)
+        printf(" %zu ends", p->ends->count);
     fflush(stdout);
     return r->failed;
 }
@@ -179,8 +182,12 @@ static bool run_scenario(const sim_scenario *s, const options *o, uint64_t *tota
     fflush(stdout);
     bool failed;
     if (o->planned) {
-        failed = run_plan_of(s, &o->plan, &r);
+        ends e = {0};
+        run_plan plan = o->plan;
+        plan.ends = o->ends ? &e : NULL;
+        failed = run_plan_of(s, &plan, &r);
         r.weak = o->plan.weak;
+        free(e.states);
     } else {
         failed = run_by_own_plan(s, o, &r);
     }
@@ -280,6 +287,8 @@ static void parse(int argc, char **argv, options *o)
             o->plan.plain = true;
         else if (strcmp(a, "--progress") == 0)
             o->plan.progress = true;
+        else if (strcmp(a, "--ends") == 0)
+            o->ends = true;
         else if (strcmp(a, "--verbose") == 0)
             o->verbose = true;
         else if (*a == '-' || o->names_count == 64)

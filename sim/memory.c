@@ -58,11 +58,31 @@ static void forget(loc *l)
         l->by_thread[i].n = 0;
 }
 
-loc *sim_loc(const volatile void *p, unsigned size)
+static uint32_t place_of(const volatile void *p)
 {
     uint32_t h = (uint32_t)(((uintptr_t)p * 0x9E3779B97F4A7C15u) >> 52) % LOCS_MAX;
     while (S->locs[h].addr && S->locs[h].addr != p)
         h = (h + 1) % LOCS_MAX;
+    return h;
+}
+
+/* Eight bytes of which the upper four are accessed by themselves, too: an access of one is one of the other. */
+static void find_other(loc *l)
+{
+    const volatile char *p = l->addr;
+    l->wide |= l->size == 8;
+    bool upper = (uintptr_t)p % 8 == 4;
+    loc *other = &S->locs[place_of(upper ? p - 4 : p + 4)];
+    if (other->addr && !l->other && (upper ? other->wide : l->wide)) {
+        l->other = other;
+        other->other = l;
+        S->search.grew = true;
+    }
+}
+
+loc *sim_loc(const volatile void *p, unsigned size)
+{
+    uint32_t h = place_of(p);
     loc *l = &S->locs[h];
     if (!l->addr) {
         if (S->locs_count == LOCS_MAX / 2)
@@ -75,9 +95,14 @@ loc *sim_loc(const volatile void *p, unsigned size)
     }
     /* A smaller access looks at the lower part (all machines here are little-endian); a write has to be as large. */
     if (l->epoch != S->epoch || l->size < size) {
+        if (l->epoch != S->epoch)
+            l->word = l->queue = (trail){0};
+        bool changed = l->size != size;
         l->epoch = S->epoch;
         l->size = (uint8_t)size;
         forget(l);
+        if (changed)
+            find_other(l);
     }
     return l;
 }
@@ -93,6 +118,32 @@ loc *sim_loc_to_write(const volatile void *p, unsigned size)
 }
 
 void sim_memory_reset(void) { memset(&S->fences, 0, sizeof S->fences); }
+
+uint64_t sim_memory_latest(const volatile void *p, unsigned size) { return get(p, size); }
+
+static void look(thread *t, const loc *l, uint64_t value)
+{
+    unsigned i = 0;
+    while (i < t->looked_count && t->looked[i].addr != l->addr)
+        i++;
+    if (i == LOOKED_MAX)
+        i = t->looked_next++ % LOOKED_MAX;
+    else if (i == t->looked_count)
+        t->looked_count++;
+    t->looked[i].addr = l->addr;
+    t->looked[i].size = l->size;
+    t->looked[i].at = t->at;
+    t->looked[i].value = value;
+}
+
+static void wrote(thread *t, loc *l)
+{
+    sim_loc_write(t, l, S->time);
+    S->writes++;
+    t->persisted = false;
+    t->persist = 0;
+    t->looked_count = t->looked_next = 0; /* a loop that spins does not get here */
+}
 
 /* The last store is what memory holds. */
 static void refresh(loc *l)
@@ -241,11 +292,16 @@ uint64_t sim_memory_read(loc *l, int order, bool *old)
     tick(t);
     sim_race_atomic(l->addr, l->size, false);
     unsigned first = S->search.weak ? floor_of(t, l, order == SIM_SC) : l->n - 1u;
-    unsigned pos = l->n - 1 - sim_choose(C_READ, l->n - first, NULL, NULL, NULL);
+    unsigned pos = l->n - 1 - sim_choose(C_READ, l->n - first, NULL);
     store *s = &l->stores[pos];
     note_access(t, l, pos, order == SIM_SC);
     take(t, s, order);
     *old = pos + 1u < l->n;
+    look(t, l, s->value);
+    if (order == SIM_SC && S->search.weak)
+        sim_loc_write(t, l, S->time);
+    else
+        sim_loc_read(t, l, S->time);
     return s->value;
 }
 
@@ -262,13 +318,14 @@ void sim_memory_write(loc *l, uint64_t value, int order)
         for (unsigned p = l->n + 1u; p-- > first;)
             if (p == l->n || !l->stores[p].from_previous)
                 places[n++] = (uint8_t)p;
-        pos = places[sim_choose(C_PLACE, n, NULL, NULL, NULL)];
+        pos = places[sim_choose(C_PLACE, n, NULL)];
     }
     store s = {.value = cut(value, l->size)};
     give(t, &s, order);
     pos = insert(l, pos, &s);
     note_access(t, l, pos, order == SIM_SC);
-    S->writes++;
+    wrote(t, l);
+    look(t, l, s.value);
 }
 
 uint64_t sim_memory_update(loc *l, sim_change *change, const void *arg, int order, int failed, bool *changed)
@@ -289,11 +346,11 @@ uint64_t sim_memory_update(loc *l, sim_change *change, const void *arg, int orde
         if (!changes[n] || p + 1u == l->n || !l->stores[p + 1].from_previous)
             n++;
     }
-    unsigned k = sim_choose(C_READ, n, NULL, NULL, NULL), pos = places[k];
+    unsigned k = sim_choose(C_READ, n, NULL), pos = places[k];
     *changed = changes[k];
     if (!*changed)
         order = failed;
-    uint64_t was = l->stores[pos].value;
+    uint64_t was = l->stores[pos].value, now = was;
     take(t, &l->stores[pos], order);
     if (*changed) {
         store s = l->stores[pos]; /* its release sequence goes on */
@@ -301,8 +358,13 @@ uint64_t sim_memory_update(loc *l, sim_change *change, const void *arg, int orde
         s.from_previous = true;
         give(t, &s, order);
         pos = insert(l, pos + 1, &s);
-        S->writes++;
+        now = s.value;
     }
+    if (*changed || (order == SIM_SC && S->search.weak))
+        wrote(t, l);
+    else
+        sim_loc_read(t, l, S->time);
+    look(t, l, now);
     note_access(t, l, pos, order == SIM_SC);
     return was;
 }

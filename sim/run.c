@@ -2,6 +2,7 @@
 /* Many executions of one scenario, by a plan. */
 #include "engine.h"
 
+#include <stdlib.h>
 #include <time.h>
 
 double sim_seconds(void)
@@ -22,9 +23,10 @@ static void begin(const run_plan *plan)
     q->bound = plan->bound;
     q->depth = plan->depth;
     q->faults_max = plan->faults_max;
-    q->count = q->fixed = 0;
+    q->fixed = 0;
     q->grew = false;
     q->steps_seen = 0;
+    sim_seen_clear();
 }
 
 static void failed(const sim_scenario *s, const run_plan *plan, run_result *ret)
@@ -33,7 +35,8 @@ static void failed(const sim_scenario *s, const run_plan *plan, run_result *ret)
     deviation *found = q->found;
     snprintf(ret->message, sizeof ret->message, "%s", S->message);
     ret->failed = true;
-    uint32_t n = q->taken_count;
+    sim_search_taken();
+    uint32_t n = q->taken_count < DEVIATIONS_MAX ? q->taken_count : DEVIATIONS_MAX;
     memcpy(found, q->taken, n * sizeof *found);
     if (sim_replay(s, plan->weak, found, n, false) != RAN_FAILED) {
         snprintf(ret->message, sizeof ret->message, "%s (and the replay does not fail)", S->message);
@@ -54,6 +57,29 @@ static void progress(const sim_scenario *s, uint64_t n, double since)
             (double)n / since / 1000);
 }
 
+/* ---- different ends -------------------------------------------------------------------------------- */
+
+/* True: one that was not there. An open table, never more than half full. */
+static bool add_end(ends *e, uint64_t state)
+{
+    if (e->count * 2 >= e->size) {
+        ends more = {.size = e->size ? e->size * 2 : 1024};
+        more.states = calloc(more.size, sizeof *more.states);
+        for (size_t i = 0; i < e->size; i++)
+            if (e->states[i])
+                add_end(&more, e->states[i]);
+        free(e->states);
+        *e = more;
+    }
+    size_t i = state & (e->size - 1);
+    for (; e->states[i] && e->states[i] != state; i = (i + 1) & (e->size - 1))
+        ;
+    bool new = !e->states[i];
+    e->states[i] = state;
+    e->count += new;
+    return new;
+}
+
 void sim_explore(const sim_scenario *s, const run_plan *plan, run_result *ret)
 {
     search *q = &S->search;
@@ -67,6 +93,8 @@ void sim_explore(const sim_scenario *s, const run_plan *plan, run_result *ret)
         sim_search_begin();
         int outcome = sim_execute(s);
         ret->schedules += outcome != RAN_CUT;
+        ret->cut += outcome == RAN_CUT;
+        ret->steps_max = S->steps > ret->steps_max ? S->steps : ret->steps_max;
         if (S->steps > q->steps_seen)
             q->steps_seen = S->steps;
         if (outcome == RAN_FAILED) {
@@ -75,6 +103,8 @@ void sim_explore(const sim_scenario *s, const run_plan *plan, run_result *ret)
         }
         if (outcome == RAN_OK && plan->each)
             plan->each(plan->arg);
+        if (outcome == RAN_OK && plan->ends)
+            add_end(plan->ends, sim_state());
         if (plan->mode == MODE_DFS && !sim_search_next()) {
             ret->complete = true;
             return;

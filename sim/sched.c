@@ -70,22 +70,27 @@ _Noreturn void sim_fail(const char *format, ...)
 
 /* ---- who may go on --------------------------------------------------------------------------------- */
 
-typedef struct offer {
-    unsigned n;
-    uint8_t ids[IDS_MAX], cost[IDS_MAX], fault[IDS_MAX];
-} offer;
-
 static void add(offer *o, const thread *t, int what, bool preempts, bool faults)
 {
     if (o->n == IDS_MAX)
         return;
     o->ids[o->n] = (uint8_t)ID(t->id, what);
-    o->cost[o->n] = preempts;
-    o->fault[o->n++] = faults;
+    o->costs |= (uint32_t)preempts << o->n;
+    o->faulty |= (uint32_t)faults << o->n++;
 }
 
-/* A spinner waits for somebody to write. */
-static bool spins(const thread *t) { return t->yielded && t->yielded_at == S->writes; }
+/* A spinner waits for somebody to write what it looked at. */
+static bool spins(const thread *t)
+{
+    if (!t->yielded)
+        return false;
+    if (!t->looked_count)
+        return t->yielded_at == S->writes;
+    for (unsigned i = 0; i < t->looked_count; i++)
+        if (sim_memory_latest(t->looked[i].addr, t->looked[i].size) != t->looked[i].value)
+            return false;
+    return true;
+}
 
 static bool may_go(const thread *t) { return t->state == T_READY; }
 
@@ -95,7 +100,7 @@ static void offer_all(offer *o)
     thread *turn = S->turn;
     bool goes_on = may_go(turn) && !spins(turn);
     int spinners = 0;
-    o->n = 0;
+    *o = (offer){.n = 0};
     if (goes_on)
         add(o, turn, GO, false, false);
     for (int i = 1; i <= S->threads_count; i++) {
@@ -158,9 +163,20 @@ static void describe_stuck(void)
 
 /* ---- what happens ---------------------------------------------------------------------------------- */
 
+static void leave_sleep(thread *t)
+{
+    S->time++;
+    if (t->state == T_ASLEEP)
+        sim_queues_write(t);
+    else if (t->state == T_POLLING)
+        sim_world_write(t, &S->fds);
+    sim_sleeper_remove(t);
+}
+
 static void take_out(thread *t, int result)
 {
-    sim_sleeper_remove(t);
+    leave_sleep(t);
+    t->history = sim_mix(t->history, (uint64_t)result);
     t->result = result;
     t->state = T_READY;
     t->pending = (op){.kind = OP_LOCAL};
@@ -176,6 +192,7 @@ static thread *happen(unsigned id)
         if (S->now < t->deadline)
             S->now = t->deadline;
         take_out(t, t->state == T_POLLING ? 0 : -110); /* ETIMEDOUT */
+        sim_world_write(t, &S->clock);
         break;
     case SPURIOUS:
         TRACE("", "-- T%d is woken by chance", t->id);
@@ -187,12 +204,15 @@ static thread *happen(unsigned id)
         break;
     case DIE:
         TRACE("", "-- T%d dies", t->id);
-        sim_sleeper_remove(t);
+        leave_sleep(t);
         t->state = T_DONE;
         t->dead = true;
+        sim_world_write(t, &t->life);
         return NULL;
     default: break;
     }
+    t->straight = t->yielded;
+    t->alone = t->yielded && spins(t);
     t->yielded = false;
     return t;
 }
@@ -220,20 +240,24 @@ static thread *choose_next(void)
         thread *t = local_one();
         if (t)
             return t;
-        offer o;
-        offer_all(&o);
-        if (o.n == 0 || o.fault[0]) {
-            for (int i = 0; i < S->threads_count; i++)
-                if (S->threads[i].state != T_DONE)
-                    describe_stuck();
-            sim_stop(RAN_OK);
+        int id = sim_given();
+        if (id < 0) {
+            offer o;
+            offer_all(&o);
+            if (o.n == 0 || o.faulty & 1) {
+                for (int i = 0; i < S->threads_count; i++)
+                    if (S->threads[i].state != T_DONE)
+                        describe_stuck();
+                sim_stop(RAN_OK);
+            }
+            id = o.ids[sim_choose(C_SCHEDULE, o.n, &o)];
         }
-        unsigned id = o.ids[sim_choose(C_SCHEDULE, o.n, o.ids, o.cost, o.fault)];
-        t = happen(id);
+        t = happen((unsigned)id);
         if (t) {
             if (S->tracing && S->turn != t)
                 sim_trace("", "-- T%d goes on", t->id);
             S->turn = t;
+            t->drowsy = false;
             return t;
         }
     }
@@ -250,15 +274,63 @@ static void count_step(void)
 static bool concerns_nobody(const op *o)
 {
     return S->search.mode == MODE_DFS && !S->search.plain && (o->kind == OP_LOAD || o->kind == OP_WRITE) && o->loc &&
-           !o->loc->conflicts && !(S->scenario->faults & SIM_DEATHS);
+           !o->loc->conflicts;
+}
+
+/* It may die before a step that concerns nobody, since plain data behind the last one may matter to those who clean up. */
+static void live_or_die(thread *t)
+{
+    offer o = {.n = 2, .faulty = 2, .ids = {(uint8_t)ID(t->id, GO), (uint8_t)ID(t->id, DIE)}};
+    if (sim_choose(C_SCHEDULE, o.n, &o) == 0)
+        return;
+    happen(ID(t->id, DIE));
+    switch_to(choose_next());
+}
+
+static bool may_die(const thread *t)
+{
+    return t->mortal && (S->scenario->faults & SIM_DEATHS) && S->faults < S->search.faults_max;
+}
+
+/* What `o` is to those who compare histories. What an access turns out to be, the memory says, and a futex wait itself what
+ * it does beyond looking. */
+static void keep_history(thread *t, const op *o)
+{
+    S->time++;
+    t->history = sim_mix(t->history, o->kind);
+    if (S->search.weak && o->seq_cst) {
+        if (o->kind == OP_FENCE)
+            sim_world_write(t, &S->fences_trail);
+        else
+            sim_trail_read(t, &S->fences_trail, S->time);
+    }
+    switch (o->kind) {
+    case OP_WAKE: sim_trail_write(t, &o->loc->queue, S->time); break;
+    case OP_POLL: sim_world_write(t, &S->fds); break;
+    default: break;
+    }
+}
+
+/* It was told to spin on, and looks where it looked in the round before. What else it does is no part of that loop. */
+static bool still_spins(thread *t, const op *o)
+{
+    if (!t->persist)
+        return false;
+    for (unsigned i = 0; o->kind == OP_LOAD && i < t->looked_count; i++)
+        if (t->looked[i].at == o->at)
+            return true;
+    t->persist = 0;
+    return false;
 }
 
 void sim_touches(loc *l, int kind)
 {
     bool conflicted = l->conflicts;
+    if (kind == OP_WAKE) /* looks at no word */
+        return;
     l->touched |= 1u << S->current->id;
-    l->written |= kind != OP_LOAD;
-    l->conflicts = l->written && (l->touched & (l->touched - 1));
+    l->written |= kind == OP_WRITE;
+    l->conflicts = (l->written && (l->touched & (l->touched - 1))) || l->other;
     S->search.grew |= l->conflicts && !conflicted;
 }
 
@@ -268,42 +340,52 @@ void sim_point(op o)
     count_step();
     if (o.loc)
         sim_touches(o.loc, o.kind);
-    if (!t->fresh && (concerns_nobody(&o) || (t->persist && o.kind == OP_LOAD))) {
-        S->point++;
-        return;
+    bool straight = t->straight && !t->fresh;
+    t->straight = false;
+    t->at = o.at;
+    if (straight || (!t->fresh && (concerns_nobody(&o) || still_spins(t, &o)))) {
+        if (!straight && S->search.mode == MODE_DFS && may_die(t))
+            live_or_die(t);
+        else
+            sim_no_choice();
+    } else {
+        t->fresh = false;
+        t->pending = o;
+        switch_to(choose_next());
     }
-    t->fresh = false;
-    t->pending = o;
-    switch_to(choose_next());
+    keep_history(t, &o);
 }
 
 void sim_block(void) { switch_to(choose_next()); }
 
 /* ---- spinning -------------------------------------------------------------------------------------- */
 
+/* Spins to the end of its patience, asked no more; loops of time see it pass quickly. Whether it came to that by choice or
+ * because nobody else can go on is the same to all that follows. */
+static void spin_on(thread *t, const char *at)
+{
+    TRACE(at, "spins on");
+    if (!t->persisted)
+        t->history = sim_mix(t->history, 2);
+    t->persist = 150;
+    t->persisted = true;
+}
+
+/* A thread that spins goes on until the loop's patience is at its end, or lets others go first, until one of them has
+ * written what it looks at. A loop without an end comes here again, and may then only let others go. */
 void sim_relax(const char *at)
 {
     if (!S || !S->on)
         return;
     thread *t = S->current;
-    S->now += 1000;
+    t->spent += t->persist ? 20000 : 1000;
     count_step();
     if (t->persist) {
         t->persist--;
         return;
     }
-    bool others = false;
-    for (int i = 0; i < S->threads_count; i++)
-        others |= &S->threads[i] != t && (may_go(&S->threads[i]) || S->threads[i].state == T_ASLEEP);
-    if (!others)
-        return;
-    /* Go on spinning until the loop's patience is at its end, or let others go first; those who have no end come here
-     * again, and may not go on before somebody has written. */
-    if (sim_choose(C_SPIN, t->persisted && t->persisted_at == S->writes ? 1 : 2, NULL, NULL, NULL)) {
-        TRACE(at, "spins on");
-        t->persist = 150;
-        t->persisted = true;
-        t->persisted_at = S->writes;
+    if (sim_choose(C_SPIN, t->persisted ? 1 : 2, NULL)) {
+        spin_on(t, at);
         return;
     }
     TRACE(at, "spins");
@@ -312,6 +394,14 @@ void sim_relax(const char *at)
     t->priority = --S->search.lowest;
     t->pending = (op){.kind = OP_RELAX, .at = at};
     switch_to(choose_next());
+    S->time++;
+    for (unsigned i = 0; i < t->looked_count; i++) /* that it goes on depends on these */
+        sim_loc_read(t, sim_loc(t->looked[i].addr, t->looked[i].size), S->time);
+    t->looked_count = t->looked_next = 0;
+    if (t->alone)
+        spin_on(t, at);
+    else
+        t->persisted = false;
 }
 
 /* ---- threads --------------------------------------------------------------------------------------- */
@@ -335,6 +425,7 @@ static void thread_main(void)
     destroy_values(t);
     TRACE("", "ends");
     t->state = T_DONE;
+    sim_world_write(t, &t->life);
     sim_block();
     abort();
 }
@@ -360,6 +451,10 @@ thread *sim_thread_new(void *(*run)(void *), void *arg, const char *name)
     t->sp = frame;
     memcpy(t->tls, S->tls_snapshot, S->tls_size);
     sim_memory_started(S->on ? S->current : NULL, t);
+    if (S->on) {
+        sim_world_write(S->current, &S->births);
+        t->history = S->current->history + (uint64_t)t->id;
+    }
     return t;
 }
 
@@ -379,7 +474,8 @@ int sim_execute(const sim_scenario *s)
     S->now = 1000000;
     S->random = 1;
     S->preemptions = S->faults = S->olds = 0;
-    S->asleep = 0;
+    S->time = S->world_at = 0;
+    S->clock = S->fds = S->births = S->fences_trail = (trail){0};
     S->sleepers = NULL;
     S->message[0] = 0;
     S->race_at[0] = S->race_at[1] = NULL;

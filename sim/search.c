@@ -3,18 +3,21 @@
  *
  * Depth first, bounded by preemptions (Musuvathi and Qadeer, "Iterative context bounding", PLDI 2007): every schedule in
  * which a thread that could go on is interrupted at most so often (and in which, under the weak model, at most one more
- * load returns an older value or store goes before another: else a loop could read old values for ever). Without a bound every schedule, but of those that differ
- * only in the order of independent steps one only, by sleep sets (Godefroid, 1996). Sleep sets and bounds do not go
- * together, since the schedule that is left out may be the one with few preemptions.
+ * load returns an older value or store goes before another: else a loop could read old values for ever).
  *
- * In both, steps on a location that only one thread uses, or that nobody writes, are not asked for. Which these are is learned:
- * when an execution shows a location to be of another kind, the search begins anew.
+ * Of those that differ only in the order of independent steps one is run, the first. What leaves one out always names an
+ * equivalent one that comes before it in the order of the search and has no more preemptions; so the first is left, under a
+ * bound too (where sleep sets as they are in the literature would lose some). There are three ways:
+ *
+ *   - Steps on a location that only one thread uses, or that nobody writes, are not asked for. Which these are is learned: when
+ *     an execution shows a location to be of another kind, the search begins anew.
+ *   - Who was preempted before a step does not take it up again before somebody has done what it depends on: it might as well
+ *     have taken it at once, for one preemption less (`slept`; without a bound, also who was tried before another).
+ *   - What was done from the same state before, after no more preemptions, is not done again (seen.c).
  *
  * PCT (Burckhardt and others, "A randomized scheduler with probabilistic guarantees of finding bugs", ASPLOS 2010): threads
  * have random priorities, and at depth - 1 random steps the one that runs becomes the last. */
 #include "engine.h"
-
-#define BIT(id) ((unsigned __int128)1 << (id))
 
 uint64_t sim_random(uint64_t *state)
 {
@@ -29,37 +32,42 @@ static unsigned below(unsigned n) { return (unsigned)((sim_random(&S->search.ran
 
 /* ---- depth first ----------------------------------------------------------------------------------- */
 
-static bool dependent(const op *a, const op *b)
+/* Nobody has written it since, nor, if `reads` matter, read it. */
+static bool untouched(const loc *l, uint32_t since, bool reads)
 {
-    if (a->kind == OP_RELAX || b->kind == OP_RELAX || a->many || b->many)
-        return true;
-    if (a->kind == OP_POLL && b->kind == OP_POLL)
-        return true;
-    if (a->kind == OP_FENCE || b->kind == OP_FENCE)
-        return a->seq_cst && b->seq_cst;
-    if (!a->loc || a->loc != b->loc)
+    if (l->word.wrote_at > since || (reads && l->word.read_at > since))
         return false;
-    return a->kind != OP_LOAD || b->kind != OP_LOAD || (a->seq_cst && b->seq_cst);
+    return !l->other || (l->other->word.wrote_at <= since && !(reads && l->other->word.read_at > since));
 }
 
-/* What is asleep stays so while only independent steps are taken. */
-static void wake_dependent(unsigned id)
+/* What `t` is about to do it might have done before it was preempted: nothing since does what that depends on. */
+static bool slept(const thread *t)
 {
-    unsigned __int128 all = S->asleep;
-    if (!all)
-        return;
-    if (ID_WHAT(id) != GO) {
-        S->asleep = 0;
-        return;
-    }
-    for (unsigned other = 0; other < ID(THREADS_MAX, 0); other++) {
-        if (!(all & BIT(other)))
-            continue;
-        if (ID_WHAT(other) != GO ||
-            dependent(&S->threads[ID_THREAD(other)].pending, &S->threads[ID_THREAD(id)].pending))
-            S->asleep &= ~BIT(other);
+    const op *o = &t->pending;
+    uint32_t since = t->drowsy_at;
+    if (!t->drowsy || S->world_at > since || o->many)
+        return false;
+    bool fails = o->compares && !S->search.weak && sim_memory_latest(o->loc->addr, o->size) != o->expected;
+    switch (o->kind) {
+    case OP_LOAD: return untouched(o->loc, since, S->search.weak && o->seq_cst);
+    case OP_WRITE: return untouched(o->loc, since, !fails);
+    case OP_WAIT: return untouched(o->loc, since, false) && o->loc->queue.wrote_at <= since;
+    case OP_WAKE: return o->loc->queue.wrote_at <= since;
+    case OP_FENCE: return !o->seq_cst || S->fences_trail.read_at <= since;
+    default: return false;
     }
 }
+
+/* The step that alternative k is, from the state in which it was asked. */
+static uint64_t step_of(const choice *c, unsigned k)
+{
+    uint64_t with = c->ids[k] | (uint64_t)c->faults << 8 | (uint64_t)c->olds << 16;
+    if (ID_WHAT(c->ids[k]) == DIE) /* whose turn it is does not change */
+        with |= (uint64_t)c->turn << 32 | 1ull << 40;
+    return sim_mix(c->state, with);
+}
+
+static unsigned preemptions_with(const choice *c, unsigned k) { return c->preemptions + (c->costs >> k & 1); }
 
 static bool eligible(const choice *c, unsigned k)
 {
@@ -67,72 +75,110 @@ static bool eligible(const choice *c, unsigned k)
     if (c->kind == C_ALLOC)
         return k == 0 || c->faults < s->faults_max;
     if (c->kind == C_READ || c->kind == C_PLACE)
-        return k == 0 || s->bound < 0 || s->plain || c->olds <= s->bound;
+        return k == 0 || s->bound < 0 || c->olds <= s->bound;
     if (c->kind != C_SCHEDULE)
         return true;
-    if (c->asleep & BIT(c->ids[k]))
+    if ((s->bound >= 0 && preemptions_with(c, k) > (unsigned)s->bound) ||
+        (c->faulty >> k & 1 && c->faults >= s->faults_max))
         return false;
-    return (s->bound < 0 || c->preemptions + c->cost[k] <= s->bound) && (!c->fault[k] || c->faults < s->faults_max);
+    return s->plain || !(c->asleep >> k & 1 || sim_seen(step_of(c, k), s->bound < 0 ? 0 : preemptions_with(c, k)));
 }
 
-static void fill(choice *c, int kind, unsigned n, const uint8_t *ids, const uint8_t *cost, const uint8_t *fault,
-                 uint32_t point)
+static void fill(choice *c, int kind, unsigned n, const offer *o)
 {
-    c->point = point;
     c->kind = (uint8_t)kind;
     c->n = (uint8_t)n;
     c->preemptions = (uint8_t)S->preemptions;
     c->faults = (uint8_t)S->faults;
     c->olds = (uint8_t)S->olds;
-    c->asleep = S->asleep;
-    if (kind == C_SCHEDULE) {
-        memcpy(c->ids, ids, n);
-        memcpy(c->cost, cost, n);
-        memcpy(c->fault, fault, n);
+    c->turn = (uint8_t)S->turn->id;
+    if (kind != C_SCHEDULE)
+        return;
+    c->state = sim_state();
+    c->costs = o->costs;
+    c->faulty = o->faulty;
+    c->asleep = 0;
+    for (unsigned k = 0; k < n; k++) {
+        c->ids[k] = o->ids[k];
+        if (ID_WHAT(o->ids[k]) == GO && slept(&S->threads[ID_THREAD(o->ids[k])]))
+            c->asleep |= 1u << k;
     }
 }
 
-/* Takes the first alternative that may be taken. How many there are. */
-static unsigned take_first(choice *c)
+/* The alternative is about to be taken: those before it were. */
+static void taking(const choice *c)
 {
-    unsigned many = 0;
-    for (unsigned i = c->n; i-- > 0;) {
-        if (eligible(c, i)) {
-            c->taken = (uint8_t)i;
-            many++;
-        }
+    unsigned n = S->search.bound < 0 ? c->taken : c->taken > 0 && c->ids[0] == ID(c->turn, GO);
+    for (unsigned k = 0; k < n; k++) {
+        thread *t = &S->threads[ID_THREAD(c->ids[k])];
+        if (ID_WHAT(c->ids[k]) != GO)
+            continue;
+        t->drowsy = true;
+        t->drowsy_at = S->time;
     }
-    return many;
 }
 
-/* What has only one answer that may be taken is not kept: it comes to the same each time. */
-static unsigned choose_depth_first(int kind, unsigned n, const uint8_t *ids, const uint8_t *cost, const uint8_t *fault,
-                                   uint32_t point)
+static void see(const choice *c)
+{
+    if (!S->search.plain && c->kind == C_SCHEDULE && c->n > 1)
+        sim_seen_add(step_of(c, c->taken), S->search.bound < 0 ? 0 : preemptions_with(c, c->taken));
+}
+
+static void charge(const choice *c)
+{
+    unsigned k = c->taken;
+    if (c->kind == C_SCHEDULE) {
+        S->preemptions += c->costs >> k & 1;
+        S->faults += c->faulty >> k & 1;
+    } else if (c->kind == C_ALLOC) {
+        S->faults += (int)k;
+    } else if (c->kind == C_READ || c->kind == C_PLACE) {
+        S->olds += k > 0;
+    }
+}
+
+void sim_no_choice(void)
+{
+    if (S->point < CHOICES_MAX)
+        S->search.choices[S->point].n = 0;
+    S->point++;
+}
+
+int sim_given(void)
+{
+    const search *s = &S->search;
+    if (s->mode != MODE_DFS || S->point >= s->fixed)
+        return -1;
+    const choice *c = &s->choices[S->point];
+    if (c->kind != C_SCHEDULE || !c->n || (S->point + 1 == s->fixed && c->state != sim_state()))
+        sim_fail("the scenario does not do the same thing twice: at choice %u", S->point);
+    S->point++;
+    taking(c);
+    charge(c);
+    return c->ids[c->taken];
+}
+
+static unsigned choose_depth_first(int kind, unsigned n, const offer *o, uint32_t point)
 {
     search *s = &S->search;
-    if (s->count + 1 >= CHOICES_MAX)
+    if (point >= CHOICES_MAX)
         sim_fail("an execution has more than %d choices", CHOICES_MAX);
-    choice *c = &s->choices[s->count];
-    if (s->count < s->fixed && c->point == point) {
+    choice *c = &s->choices[point];
+    if (point < s->fixed) {
         if (c->kind != kind || c->n != n)
-            sim_fail("the scenario does not do the same thing twice: choice %u", s->count);
-        s->count++;
+            sim_fail("the scenario does not do the same thing twice: at choice %u", point);
     } else {
-        c = s->count < s->fixed ? &s->choices[CHOICES_MAX - 1] : c;
-        fill(c, kind, n, ids, cost, fault, point);
-        unsigned many = take_first(c);
-        if (!many)
+        fill(c, kind, n, o);
+        c->taken = 0;
+        while (c->taken < n && (n > 1 || s->plain) && !eligible(c, c->taken))
+            c->taken++;
+        if (c->taken == n)
             sim_stop(RAN_CUT);
-        if (many > 1 && s->count < s->fixed)
-            sim_fail("the scenario does not do the same thing twice: choice %u", s->count);
-        s->count += many > 1;
+        see(c);
     }
-    if (kind == C_SCHEDULE && s->bound < 0) {
-        for (unsigned i = 0; i < c->taken; i++)
-            if (eligible(c, i))
-                S->asleep |= BIT(c->ids[i]);
-        wake_dependent(ids[c->taken]);
-    }
+    if (kind == C_SCHEDULE)
+        taking(c);
+    charge(c);
     return c->taken;
 }
 
@@ -141,15 +187,17 @@ bool sim_search_next(void)
     search *s = &S->search;
     if (s->grew) {
         s->grew = false;
-        s->count = s->fixed = 0;
+        s->fixed = 0;
+        sim_seen_clear();
         return true;
     }
-    for (; s->count; s->count--) {
-        choice *c = &s->choices[s->count - 1];
+    for (uint32_t point = S->point; point-- > 0;) {
+        choice *c = &s->choices[point];
         for (unsigned k = c->taken + 1u; k < c->n; k++) {
             if (eligible(c, k)) {
                 c->taken = (uint8_t)k;
-                s->fixed = s->count;
+                s->fixed = point + 1;
+                see(c);
                 return true;
             }
         }
@@ -160,7 +208,6 @@ bool sim_search_next(void)
 void sim_search_begin(void)
 {
     search *s = &S->search;
-    s->count = s->mode == MODE_DFS ? 0 : s->count;
     s->taken_count = 0;
     s->script_next = 0;
     if (s->mode == MODE_PCT) {
@@ -173,53 +220,53 @@ void sim_search_begin(void)
 /* ---- at random ------------------------------------------------------------------------------------- */
 
 /* One that is no fault (or, now and then, one that is), of those that are a thread's going on or not. */
-static int pick(unsigned n, const uint8_t *ids, const uint8_t *fault, bool go, bool faults)
+static int pick(const offer *o, bool go, bool faults)
 {
     unsigned many = 0;
     int k = -1;
-    for (unsigned i = 0; i < n; i++)
-        if ((ID_WHAT(ids[i]) == GO) == go && (bool)fault[i] == faults && below(++many) == 0)
+    for (unsigned i = 0; i < o->n; i++)
+        if ((ID_WHAT(o->ids[i]) == GO) == go && (o->faulty >> i & 1) == faults && below(++many) == 0)
             k = (int)i;
     return k;
 }
 
-static unsigned schedule_rarely(unsigned n, const uint8_t *ids, const uint8_t *fault)
+static unsigned schedule_rarely(const offer *o)
 {
     int k = -1;
     if (S->faults < S->search.faults_max && below(24) == 0)
-        k = pick(n, ids, fault, false, true);
+        k = pick(o, false, true);
     if (k < 0 && below(12) == 0)
-        k = pick(n, ids, fault, false, false);
-    return k < 0 ? n : (unsigned)k;
+        k = pick(o, false, false);
+    return k < 0 ? o->n : (unsigned)k;
 }
 
-static unsigned schedule_by_priority(unsigned n, const uint8_t *ids)
+static unsigned schedule_by_priority(const offer *o)
 {
     search *s = &S->search;
     for (int i = 0; i + 1 < s->depth; i++)
         if (s->changes[i] == S->steps)
             S->turn->priority = --s->lowest;
     int best = -1;
-    for (unsigned i = 0; i < n; i++)
-        if (ID_WHAT(ids[i]) == GO &&
-            (best < 0 || S->threads[ID_THREAD(ids[i])].priority > S->threads[ID_THREAD(ids[best])].priority))
+    for (unsigned i = 0; i < o->n; i++)
+        if (ID_WHAT(o->ids[i]) == GO &&
+            (best < 0 || S->threads[ID_THREAD(o->ids[i])].priority > S->threads[ID_THREAD(o->ids[best])].priority))
             best = (int)i;
-    return best < 0 ? n : (unsigned)best;
+    return best < 0 ? o->n : (unsigned)best;
 }
 
-static unsigned choose_randomly(int kind, unsigned n, const uint8_t *ids, const uint8_t *fault)
+static unsigned choose_randomly(int kind, unsigned n, const offer *o)
 {
     search *s = &S->search;
     unsigned k = n;
     switch (kind) {
     case C_SCHEDULE:
-        k = schedule_rarely(n, ids, fault);
+        k = schedule_rarely(o);
         if (k == n && s->mode == MODE_PCT)
-            k = schedule_by_priority(n, ids);
+            k = schedule_by_priority(o);
         if (k == n) {
-            int any = pick(n, ids, fault, true, false);
+            int any = pick(o, true, false);
             if (any < 0)
-                any = pick(n, ids, fault, false, false);
+                any = pick(o, false, false);
             k = any < 0 ? 0 : (unsigned)any;
         }
         return k;
@@ -233,7 +280,7 @@ static unsigned choose_randomly(int kind, unsigned n, const uint8_t *ids, const 
 
 /* ---- a given list ---------------------------------------------------------------------------------- */
 
-static unsigned choose_given(int kind, unsigned n, const uint8_t *ids, uint32_t point)
+static unsigned choose_given(int kind, unsigned n, const offer *o, uint32_t point)
 {
     search *s = &S->search;
     while (s->script_next < s->script_count && s->script[s->script_next].point < point)
@@ -242,36 +289,51 @@ static unsigned choose_given(int kind, unsigned n, const uint8_t *ids, uint32_t 
         return 0;
     uint32_t value = s->script[s->script_next++].value;
     for (unsigned i = 0; kind == C_SCHEDULE && i < n; i++)
-        if (ids[i] == value)
+        if (o->ids[i] == value)
             return i;
     return kind != C_SCHEDULE && value < n ? value : 0;
 }
 
-unsigned sim_choose(int kind, unsigned n, const uint8_t *ids, const uint8_t *cost, const uint8_t *fault)
+static void deviate(uint32_t point, uint32_t value)
+{
+    search *s = &S->search;
+    if (s->taken_count < DEVIATIONS_MAX)
+        s->taken[s->taken_count] = (deviation){point, value};
+    s->taken_count++;
+}
+
+void sim_search_taken(void)
+{
+    search *s = &S->search;
+    if (s->mode != MODE_DFS)
+        return;
+    s->taken_count = 0;
+    for (uint32_t point = 0; point < S->point; point++) {
+        const choice *c = &s->choices[point];
+        if (c->n && c->taken)
+            deviate(point, c->kind == C_SCHEDULE ? c->ids[c->taken] : c->taken);
+    }
+}
+
+unsigned sim_choose(int kind, unsigned n, const offer *o)
 {
     search *s = &S->search;
     if (kind != C_SCHEDULE && n == 1)
         return 0;
     uint32_t point = S->point++;
     unsigned k;
-    if (s->mode == MODE_DFS)
-        k = choose_depth_first(kind, n, ids, cost, fault, point);
-    else if (s->mode == MODE_REPLAY)
-        k = choose_given(kind, n, ids, point);
-    else
-        k = choose_randomly(kind, n, ids, fault);
-    if (k > 0) {
-        if (s->taken_count == DEVIATIONS_MAX)
-            sim_stop(RAN_CUT);
-        s->taken[s->taken_count++] = (deviation){point, kind == C_SCHEDULE ? ids[k] : k};
+    if (s->mode == MODE_DFS) {
+        k = choose_depth_first(kind, n, o, point);
+    } else {
+        k = s->mode == MODE_REPLAY ? choose_given(kind, n, o, point) : choose_randomly(kind, n, o);
+        if (k > 0)
+            deviate(point, kind == C_SCHEDULE ? o->ids[k] : k);
+        choice c = {.kind = (uint8_t)kind, .taken = (uint8_t)k};
+        if (kind == C_SCHEDULE)
+            c.costs = o->costs, c.faulty = o->faulty;
+        charge(&c);
     }
-    if (kind == C_SCHEDULE) {
-        S->preemptions += cost[k];
-        S->faults += fault[k];
-    } else if (kind == C_ALLOC) {
-        S->faults += (int)k;
-    } else if (kind == C_READ || kind == C_PLACE) {
-        S->olds += k > 0;
-    }
+    if (kind != C_SCHEDULE && kind != C_SPIN)
+        S->current->history = sim_mix(S->current->history, k + 1);
     return k;
 }

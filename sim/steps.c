@@ -112,7 +112,15 @@ bool sim_cas(volatile void *p, unsigned size, void *expected, uint64_t value, in
             memcpy(expected, &was, size);
         return was == m.expected;
     }
-    point(OP_WRITE, p, size, order, at);
+    sim_check_alive(p, at);
+    sim_point((op){.kind = OP_WRITE,
+                   .seq_cst = order == SIM_SC,
+                   .compares = true,
+                   .size = (uint8_t)size,
+                   .expected = m.expected,
+                   .loc = sim_loc_to_write(p, size),
+                   .at = at});
+    sim_check_alive(p, at);
     bool changed;
     uint64_t was = sim_memory_update(sim_loc_to_write(p, size), change_cas, &m, order, failed, &changed);
     if (!changed)

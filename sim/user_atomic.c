@@ -38,7 +38,7 @@ static uint64_t nand_of(uint64_t was, uint64_t value) { return ~(was & value); }
 /* One that may fail by chance does so as a fault of the search. */
 static bool fails_by_chance(const char *at)
 {
-    if (!S || !S->on || !(S->scenario->faults & SIM_SPURIOUS) || !sim_choose(C_ALLOC, 2, NULL, NULL, NULL))
+    if (!S || !S->on || !(S->scenario->faults & SIM_SPURIOUS) || !sim_choose(C_ALLOC, 2, NULL))
         return false;
     TRACE(at, "weak cas: fails by chance");
     return true;

@@ -169,7 +169,7 @@ void *sim_alloc(size_t size, size_t align, int fill, const char *at)
     if (!S || !S->on)
         return align > GRANULE ? aligned_alloc(align, (size + align - 1) & ~(align - 1)) : malloc(size);
     thread *t = S->current;
-    if ((S->scenario->faults & SIM_NO_MEMORY) && sim_choose(C_ALLOC, 2, NULL, NULL, NULL)) {
+    if ((S->scenario->faults & SIM_NO_MEMORY) && sim_choose(C_ALLOC, 2, NULL)) {
         TRACE(at, "alloc %zu: no memory", size);
         return NULL;
     }
