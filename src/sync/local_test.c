@@ -40,9 +40,36 @@ TEST(codes)
     CHECK_EQ(destroyed, 6);
 }
 
+TEST(setting_nothing_takes_nothing)
+{
+    motet_local k = {0};
+    CHECK_EQ(motet_local_set(&k, NULL), 0);
+    CHECK_EQ(k.id_, 0); /* no slot */
+}
+
 /* ---- slots ----------------------------------------------------------------------------------------- */
 
 enum { MANY = 1000 };
+
+static int set_only(void *last)
+{
+    CHECK_PTR(motet_local_get(last), NULL);
+    CHECK_EQ(motet_local_set(last, last), 0);
+    CHECK_PTR(motet_local_get(last), last);
+    return 0;
+}
+
+TEST(a_threads_first_value_may_have_any_slot)
+{
+    static motet_local k[MANY];
+    for (int i = 0; i < MANY; i++) {
+        CHECK_EQ(motet_local_init(&k[i], NULL), 0);
+        if (i % 100 == 99)
+            finish(start(set_only, &k[i]));
+    }
+    for (int i = 0; i < MANY; i++)
+        motet_local_free(&k[i]);
+}
 
 /* Many locals, made and freed in changing order: a slot's next local does not see what its last one left. */
 TEST(any_number_of_locals)

@@ -69,6 +69,28 @@ TEST_OPT(waits_for_threads_started_meanwhile, .at_exit = three_are_done)
     exit(0);
 }
 
+enum { MANY = 40 };
+
+static int ends_in_turn(void *arg)
+{
+    gate_await(&gate, 1);
+    for (uintptr_t i = (uintptr_t)arg; i; i--)
+        motet_yield();
+    gate_count(&done);
+    return 0;
+}
+
+static void many_are_done(void) { CHECK_EQ(done, MANY); }
+
+/* While the exit waits one ends after the other. */
+TEST_OPT(waits_for_the_last_of_many, .at_exit = many_are_done)
+{
+    for (uintptr_t i = 0; i < MANY; i++)
+        motet_thread_free(start(ends_in_turn, (void *)(20 * i)));
+    atexit(open_at_exit);
+    exit(0);
+}
+
 static motet_thread *daemon_thread;
 
 static void daemon_still_runs(void)
@@ -196,8 +218,7 @@ static uint32_t hook_over;
 static void slow_hook(exit_hook *hook)
 {
     gate_open(&gate);
-    for (int i = 0; i < 200; i++)
-        motet_yield();
+    CHECK_EQ(motet_sleep(motet_after(5 * MOTET_MS)), 0); /* so that who removes it sleeps too, mostly */
     atomic_store_relaxed(&hook_over, 1);
 }
 

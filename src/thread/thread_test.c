@@ -190,6 +190,25 @@ TEST(many_join_at_once)
     motet_thread_free(t);
 }
 
+/* As comes from one that had the same address before. */
+TEST(a_wake_meant_for_another_does_not_end_a_join)
+{
+    uint32_t gate = 0;
+    motet_thread *t = start(await_gate, &gate), *joiner = start(join_it, t);
+    for (unsigned woken = 0; !woken; motet_yield())
+        for (int i = 0; i < 256; i += 4) /* wherever in it the word is */
+            woken += motet__unpark((char *)t + i, UNPARK_ALL);
+    gate_open(&gate);
+    CHECK_EQ(join_and_free(joiner), 7);
+    CHECK_EQ(join_and_free(t), 7);
+}
+
+TEST(one_after_the_other_without_end)
+{
+    for (int i = 0; i < 1200; i++) /* more than there are keys */
+        join_and_free(start(nothing, NULL));
+}
+
 static int join_cancelled(void *t)
 {
     int code = 99;
@@ -270,4 +289,34 @@ TEST(an_ended_thread_has_destroyed_its_locals)
     gate_open(&destruction.go_on);
     CHECK_EQ(join_and_free(t), 5);
     CHECK_EQ(destruction.rounds, 2);
+}
+
+static sys_key late_key;
+static bool known[16];
+static int rounds;
+
+static void look_late(void *arg)
+{
+    motet_thread *me = motet_thread_current();
+    known[rounds++] = me;
+    motet_thread_free(me);
+    CHECK_EQ(sys_key_set(late_key, arg), 0); /* once more, as long as there are rounds */
+}
+
+static void *foreign_with_a_value(void *arg)
+{
+    motet_thread_free(motet_thread_current());
+    CHECK_EQ(sys_key_set(late_key, arg), 0);
+    return NULL;
+}
+
+TEST(in_the_last_round_of_destructors_a_thread_is_nobody)
+{
+    pthread_t thread;
+    CHECK_EQ(sys_key_create(&late_key, look_late), 0); /* before the library's own: it comes first in each round */
+    CHECK_EQ(pthread_create(&thread, NULL, foreign_with_a_value, known), 0);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_EQ(rounds, SYS_KEY_ROUNDS);
+    for (int i = 0; i < SYS_KEY_ROUNDS; i++)
+        CHECK_EQ(known[i], i < SYS_KEY_ROUNDS - 1);
 }

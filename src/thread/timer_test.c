@@ -63,8 +63,8 @@ TEST(far_ones_do_not_hinder_near_ones)
     motet_timer *far[] = {start_timer(INT64_MAX - 1, never, NULL), start_timer(MOTET_FOREVER, never, NULL),
                           start_timer(later(), never, NULL), start_timer(INT64_MAX / 2, never, NULL)};
     /* The leader sleeps until the far one; an earlier one has it look again. */
-    for (uint32_t i = 1; i <= 20; i++) {
-        motet_timer_free(start_timer(motet_after(i % 2 * MOTET_MS), count, NULL));
+    for (uint32_t i = 1; i <= 400; i++) {
+        motet_timer_free(start_timer(motet_after(i % 40 == 1 ? MOTET_MS : 0), count, NULL));
         gate_await(&ran, i);
     }
     for (int i = 0; i < 4; i++) {
@@ -165,6 +165,36 @@ TEST(one_that_blocks_does_not_delay_the_others)
     for (int i = 0; i < TOGETHER; i++)
         motet_timer_free(start_timer(i % 2 ? when : when + MOTET_MS, await_the_others, NULL));
     gate_await(&ran, TOGETHER);
+}
+
+static int meet(void *both)
+{
+    gate_count(&ran);
+    gate_await(&ran, (uint32_t)(uintptr_t)both);
+    return 0;
+}
+
+/* Two threads stay, since there is a far one: one leads, the other is called each time. */
+TEST(a_spare_thread_comes_when_one_blocks)
+{
+    motet_timer *far = start_timer(later(), never, NULL);
+    for (uintptr_t both = 2; both <= 40; both += 2) {
+        motet_timer_free(start_timer(0, meet, (void *)both));
+        motet_timer_free(start_timer(0, meet, (void *)both));
+        gate_await(&ran, (uint32_t)both);
+    }
+    CHECK_EQ(motet_timer_cancel(far), 0);
+    motet_timer_free(far);
+}
+
+TEST(threads_come_and_go_without_end)
+{
+    for (uint32_t i = 1; i <= 1100; i++) { /* more than there may be at a time */
+        motet_timer_free(start_timer(0, count, NULL));
+        gate_await(&ran, i);
+        while (motet_thread_enumerate(NULL, 0) > 1)
+            motet_yield();
+    }
 }
 
 static int spoil_the_thread(void *arg)
