@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { PLACES_MAX = 4096, TEXT_MAX = 120 };
+enum { PLACES_MAX = 4096, TEXT_MAX = 160 };
 
 typedef struct place {
     const void *pc;
