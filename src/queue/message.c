@@ -4,7 +4,7 @@
 #include "queue/message.h"
 
 #include "base/panic.h"
-#include "queue/store.h"
+#include "queue/ring.h"
 
 #include <string.h>
 
@@ -94,14 +94,12 @@ int motet_queue_put_parts(motet_queue *q, const struct iovec *parts, size_t n, m
     e = motet__message_new(&m, parts, n);
     if (e < 0)
         return e;
-    e = motet__queue_lock_to_put(q, 1, deadline);
-    if (e < 0) {
+    if (q->order == MOTET_FIFO && motet__park_allowed() && ring_put(q, &m, sizeof m))
+        return 0;
+    e = motet__queue_put(q, &m, 1, deadline);
+    if (e < 0)
         motet_message_unref(m);
-        return e;
-    }
-    store_push(q, &m, sizeof m);
-    queue_unlock(q);
-    return 0;
+    return e < 0 ? e : 0;
 }
 
 /* The bytes as one part; they are only read. */
@@ -132,30 +130,25 @@ int motet_queue_take(motet_queue *q, motet_message **m, motet_time deadline)
 {
     if (!q || !m || q->item_size)
         return -EINVAL;
-    int e = motet__queue_lock_to_get(q, deadline);
-    if (e < 0)
-        return e;
-    motet_message *taken;
-    store_pop(q, &taken, sizeof taken);
-    q->in_hand++;
-    queue_unlock_taken(q);
-    *m = taken;
-    return 0;
+    if (q->order == MOTET_FIFO && motet__park_allowed() && ring_get(q, m, sizeof *m))
+        return 0;
+    int e = motet__queue_get(q, m, 1, NULL, deadline);
+    return e < 0 ? e : 0;
 }
 
-int motet__queue_fit_buffer(motet_queue *q, motet_buffer *buffer, size_t *room)
+int motet__message_fits(const void *slot, size_t *room)
 {
-    const motet_message *next;
-    memcpy(&next, store_peek(q), sizeof next);
-    size_t size = next->size; /* it is somebody else's, once the guard is free */
-    if (size <= *room)
-        return 1;
-    queue_unlock(q);
-    int e = motet_buffer_reserve(buffer, size - motet_buffer_size(buffer));
-    if (e == 0)
-        *room = size;
-    queue_lock(q);
-    return e;
+    const motet_message *m;
+    memcpy(&m, slot, sizeof m);
+    if (m->size <= *room)
+        return 0;
+    *room = m->size;
+    return -EMSGSIZE;
+}
+
+int motet__message_make_room(motet_buffer *buffer, size_t room)
+{
+    return motet_buffer_reserve(buffer, room - motet_buffer_size(buffer));
 }
 
 void motet__message_to_buffer(motet_message *m, motet_buffer *buffer)
@@ -171,21 +164,14 @@ int motet_queue_get_bytes(motet_queue *q, motet_buffer *message, motet_time dead
     if (!q || !message || q->item_size)
         return -EINVAL;
     size_t room = motet_buffer_size(message);
-    for (;;) {
-        int e = motet__queue_lock_to_get(q, deadline);
-        if (e < 0)
-            return e;
-        e = motet__queue_fit_buffer(q, message, &room);
-        if (e == 1)
-            break;
-        queue_unlock(q);
+    motet_message *m;
+    for (int e = 0; e != 1;) {
+        e = motet__queue_get(q, &m, 1, &room, deadline);
+        if (e == -EMSGSIZE)
+            e = motet__message_make_room(message, room);
         if (e < 0)
             return e;
     }
-    motet_message *m;
-    store_pop(q, &m, sizeof m);
-    q->in_hand++;
-    queue_unlock_taken(q);
     motet__message_to_buffer(m, message);
     return 0;
 }

@@ -19,10 +19,11 @@ int motet__message_of_bytes(motet_message **ret, motet_bytes bytes);
 /* Which of two items of the queue goes first, as its compare says: `a` and `b` are what lies in slots. */
 int motet__queue_compare(const motet_queue *q, const void *a, const void *b);
 
-/* Under the guard: 1, the next message, of which there is one, is no larger than *room; or 0, the buffer was
- * enlarged for it without the guard, look again; or -ENOMEM. *room is what the buffer is known to hold, its
- * size to begin with. */
-int motet__queue_fit_buffer(motet_queue *q, motet_buffer *buffer, size_t *room);
+/* 0: the message in the slot is no larger than *room; -EMSGSIZE: it is, and *room is its size now. */
+int motet__message_fits(const void *slot, size_t *room);
+
+/* Enlarges the buffer, which keeps what it holds, for a message of `room` bytes, more than it holds now. 0; -ENOMEM. */
+int motet__message_make_room(motet_buffer *buffer, size_t room);
 
 /* Replaces what the buffer holds; it is large enough. */
 void motet__message_to_buffer(motet_message *m, motet_buffer *buffer);

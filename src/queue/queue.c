@@ -4,7 +4,7 @@
 #include "queue/queue.h"
 
 #include "queue/message.h"
-#include "queue/store.h"
+#include "queue/ring.h"
 
 #include <limits.h>
 
@@ -24,15 +24,31 @@ static void bump(uint32_t *seq)
     atomic_store_relaxed(seq, *seq + 1); /* relaxed: unpark's fence follows, and readers take the guard */
 }
 
+/* How many of the gate's waiters are to be told now. */
+static uint32_t settle(motet_queue *q, gate *g)
+{
+    if (q->order == MOTET_FIFO)
+        return motet__ring_settle(q, g, due);
+    return due(q, g, g == &q->getters ? q->count : q->capacity - q->count);
+}
+
+static void show(motet_queue *q)
+{
+    bool untold = q->getters.waiting > q->getters.woken || q->putters.waiting > q->putters.woken;
+    uint32_t flags = q->flags & ~(uint32_t)QUEUE_SHOWN;
+    /* relaxed: who reads it without the guard does not look at this one */
+    atomic_store_relaxed(&q->flags, untold ? flags | QUEUE_SHOWN : flags);
+}
+
 void motet__queue_unlock_waking(motet_queue *q)
 {
-    uint32_t getters = due(q, &q->getters, q->count);
-    uint32_t putters = due(q, &q->putters, q->capacity - q->count);
+    uint32_t getters = settle(q, &q->getters), putters = settle(q, &q->putters);
     const uint32_t *getters_key = &q->getters_seq, *putters_key = &q->putters_seq;
     if (getters)
         bump(&q->getters_seq);
     if (putters)
         bump(&q->putters_seq);
+    show(q);
     guard_unlock(&q->guard);
     /* The queue may be gone. */
     if (getters)
@@ -55,43 +71,51 @@ static int wait_once(motet_queue *q, gate *g, const uint32_t *seq, motet_time de
         return -ETIMEDOUT;
     uint32_t seen = *seq;
     g->waiting++;
-    queue_unlock(q);
-    int e = motet__park(seq, seen, deadline, 0);
+    queue_unlock(q); /* if something came just now, it tells this waiter among others */
+    int e = motet__park(seq, seen, deadline, q->order == MOTET_FIFO ? PARK_NO_SPIN : 0);
     queue_lock(q);
     gate_leave(q, g);
     return e;
 }
 
-/* The guard is held when it returns 0. A wait whose deadline has passed takes what is there nevertheless. */
-static int get_or_wait(motet_queue *q, motet_time deadline)
+/* Under the guard. A wait whose deadline has passed takes what is there nevertheless. */
+static int get_or_wait(motet_queue *q, void *items, size_t n, size_t *room, motet_time deadline)
 {
     int e = 0;
     for (;;) {
-        if (q->count && (e == 0 || e == -ETIMEDOUT))
-            return 0;
-        if (queue_is_shut(q) && !q->count)
-            e = -EPIPE;
+        int got = e == 0 || e == -ETIMEDOUT ? motet__store_get(q, items, n, room) : 0;
+        if (got != 0)
+            return got;
+        if (queue_is_shut(q) && motet_queue_empty(q))
+            return -EPIPE;
         if (e < 0)
-            break;
+            return e;
         e = wait_once(q, &q->getters, &q->getters_seq, deadline);
     }
-    queue_unlock(q);
-    return e;
 }
 
-int motet__queue_lock_to_get(motet_queue *q, motet_time deadline)
+int motet__queue_get(motet_queue *q, void *items, size_t n, size_t *room, motet_time deadline)
 {
     if (unlikely(!motet__park_allowed()))
         return -EPERM;
+    if (q->order == MOTET_FIFO && motet__ring_watch(q, false, deadline) && n == 1 && !room &&
+        ring_get(q, items, q->copy_size))
+        return 1;
     queue_lock(q);
-    return likely(q->count) ? 0 : get_or_wait(q, deadline);
+    int e = get_or_wait(q, items, n, room, deadline);
+    if (e > 0)
+        queue_unlock_taken(q);
+    else
+        queue_unlock(q);
+    return e;
 }
 
-int motet__queue_make_room(motet_queue *q, size_t want)
+/* Under the guard, which it drops and takes again: tries to have so many slots. 0: look again; -ENOMEM. */
+static int make_room(motet_queue *q, size_t slots_count)
 {
-    size_t target = q->count + want, mask;
+    size_t mask;
     queue_unlock(q);
-    unsigned char *slots = motet__store_alloc(q, target, &mask);
+    unsigned char *slots = motet__store_alloc(q, slots_count, &mask);
     queue_lock(q);
     if (!slots)
         return -ENOMEM;
@@ -105,79 +129,70 @@ int motet__queue_make_room(motet_queue *q, size_t want)
     return 0;
 }
 
-/* Under the guard, below capacity: slots for up to `want`. 1 there are, or for as many as memory allows; 0
- * the guard was dropped, look again; -ENOMEM. */
-static int have_slots(motet_queue *q, size_t *want)
+int motet__queue_put_now(motet_queue *q, const void *items, size_t n)
 {
-    size_t room = q->capacity - q->count, fits = *want < room ? *want : room;
-    if (likely(q->mask + 1 - q->count >= fits))
-        return 1;
-    int e = motet__queue_make_room(q, fits);
-    if (e == 0 || (*want == 1 && q->count > q->mask))
-        return e;
-    *want = 1; /* then with as many as there are slots for */
-    return 0;
+    size_t want = n, slots;
+    while (!queue_is_shut(q)) {
+        int put = motet__store_put(q, items, n, want, &slots);
+        if (put != -ENOBUFS)
+            return put;
+        int e = make_room(q, slots);
+        if (e < 0 && want == 1)
+            return e;
+        if (e < 0)
+            want = 1; /* then as many as there are slots for */
+    }
+    return -EPIPE;
 }
 
-static int put_or_wait(motet_queue *q, size_t want, motet_time deadline)
+static int put_or_wait(motet_queue *q, const void *items, size_t n, motet_time deadline)
 {
     int e = 0;
     for (;;) {
-        if (queue_is_shut(q)) {
-            e = -EPIPE;
-        } else if (q->count < q->capacity && (e == 0 || e == -ETIMEDOUT)) {
-            e = have_slots(q, &want);
-            if (e == 1)
-                return 0;
-            if (e == 0)
-                continue;
-        }
+        int put = e == 0 || e == -ETIMEDOUT ? motet__queue_put_now(q, items, n) : 0;
+        if (put != 0)
+            return put;
         if (e < 0)
-            break;
+            return queue_is_shut(q) ? -EPIPE : e;
         e = wait_once(q, &q->putters, &q->putters_seq, deadline);
     }
+}
+
+int motet__queue_put(motet_queue *q, const void *items, size_t n, motet_time deadline)
+{
+    if (unlikely(!motet__park_allowed()))
+        return -EPERM;
+    if (q->order == MOTET_FIFO && motet__ring_watch(q, true, deadline) && n == 1 && ring_put(q, items, q->copy_size))
+        return 1;
+    queue_lock(q);
+    int e = put_or_wait(q, items, n, deadline);
     queue_unlock(q);
     return e;
 }
 
-int motet__queue_lock_to_put(motet_queue *q, size_t want, motet_time deadline)
-{
-    if (unlikely(!motet__park_allowed()))
-        return -EPERM;
-    queue_lock(q);
-    if (likely(q->count <= q->mask && q->count < q->capacity && !queue_is_shut(q) && want == 1))
-        return 0;
-    return put_or_wait(q, want, deadline);
-}
-
 /* ---- items ----------------------------------------------------------------------------------------- */
+
+static bool is_ring(const motet_queue *q) { return likely(q->order == MOTET_FIFO) && likely(motet__park_allowed()); }
 
 int motet_queue_put(motet_queue *q, const void *item, motet_time deadline)
 {
     if (!q || !item || !q->item_size)
         return -EINVAL;
-    int e = motet__queue_lock_to_put(q, 1, deadline);
-    if (unlikely(e < 0))
-        return e;
-    store_push(q, item, q->item_size);
-    queue_unlock(q);
-    return 0;
+    if (is_ring(q) && likely(ring_put(q, item, q->item_size)))
+        return 0;
+    int e = motet__queue_put(q, item, 1, deadline);
+    return e < 0 ? e : 0;
 }
 
 int motet_queue_get(motet_queue *q, void *item, motet_time deadline)
 {
     if (!q || !item || !q->item_size)
         return -EINVAL;
-    int e = motet__queue_lock_to_get(q, deadline);
-    if (unlikely(e < 0))
-        return e;
-    store_pop(q, item, q->item_size);
-    q->in_hand++;
-    queue_unlock_taken(q);
-    return 0;
+    if (is_ring(q) && likely(ring_get(q, item, q->item_size)))
+        return 0;
+    int e = motet__queue_get(q, item, 1, NULL, deadline);
+    return e < 0 ? e : 0;
 }
-
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 int motet_queue_put_many(motet_queue *q, const void *items, size_t n, motet_time deadline)
 {
@@ -185,14 +200,10 @@ int motet_queue_put_many(motet_queue *q, const void *items, size_t n, motet_time
         return -EINVAL;
     if (n == 0)
         return 0;
-    n = least(n, INT_MAX);
-    int e = motet__queue_lock_to_put(q, n, deadline);
-    if (e < 0)
-        return e;
-    n = least(n, least(q->capacity, q->mask + 1) - q->count);
-    motet__store_push_many(q, items, n);
-    queue_unlock(q);
-    return (int)n;
+    n = store_least(n, INT_MAX);
+    if (is_ring(q) && motet__ring_put_all(q, items, n))
+        return (int)n;
+    return motet__queue_put(q, items, n, deadline);
 }
 
 int motet_queue_get_many(motet_queue *q, void *items, size_t n, motet_time deadline)
@@ -201,25 +212,41 @@ int motet_queue_get_many(motet_queue *q, void *items, size_t n, motet_time deadl
         return -EINVAL;
     if (n == 0)
         return 0;
-    int e = motet__queue_lock_to_get(q, deadline);
-    if (e < 0)
-        return e;
-    n = least(least(n, INT_MAX), q->count);
-    motet__store_pop_many(q, items, n);
-    q->in_hand += n;
-    queue_unlock_taken(q);
-    return (int)n;
+    n = store_least(n, INT_MAX);
+    if (is_ring(q) && motet__ring_get_all(q, items, n))
+        return (int)n;
+    return motet__queue_get(q, items, n, NULL, deadline);
 }
 
 /* ---- how it stands --------------------------------------------------------------------------------- */
 
-size_t motet_queue_size(const motet_queue *q) { return q ? atomic_load_relaxed(&q->count) : 0; }
+size_t motet_queue_size(const motet_queue *q)
+{
+    if (!q)
+        return 0;
+    return q->order == MOTET_FIFO ? ring_count(q) : atomic_load_relaxed(&q->count);
+}
 
 bool motet_queue_empty(const motet_queue *q) { return motet_queue_size(q) == 0; }
 
 bool motet_queue_full(const motet_queue *q) { return q && motet_queue_size(q) >= q->capacity; }
 
 /* ---- counting what is done ------------------------------------------------------------------------- */
+
+/* Under the guard: how many were got, ever. */
+static uint64_t got(const motet_queue *q)
+{
+    /* acquire: as all who look at an end; whoever got what is done knows that it was got */
+    return q->order == MOTET_FIFO ? ring_position(atomic_load_acquire(&q->out.word)) : q->got;
+}
+
+/* Under the guard: whether something that was put is not yet done. */
+static bool unfinished(const motet_queue *q)
+{
+    if (q->order == MOTET_FIFO)
+        return ring_position(atomic_load_acquire(&q->in.word)) != q->done;
+    return q->got + q->count != q->done;
+}
 
 int motet_queue_task_done(motet_queue *q)
 {
@@ -228,10 +255,10 @@ int motet_queue_task_done(motet_queue *q)
     if (!motet__park_allowed())
         return -EPERM;
     queue_lock(q);
-    bool counted = q->in_hand > 0;
-    q->in_hand -= counted;
+    bool counted = got(q) > q->done;
+    q->done += counted;
     const uint32_t *key = &q->joiners_seq;
-    bool over = counted && q->in_hand == 0 && q->count == 0 && q->joiners;
+    bool over = counted && q->joiners && !unfinished(q);
     if (over)
         bump(&q->joiners_seq);
     queue_unlock(q);
@@ -264,10 +291,10 @@ int motet_queue_join(motet_queue *q, motet_time deadline)
         return -EPERM;
     int e = 0;
     queue_lock(q);
-    while (e >= 0 && (q->count || q->in_hand))
+    while (e >= 0 && unfinished(q))
         e = q->flags & QUEUE_CLOSING ? -EPIPE : join_wait_once(q, deadline);
     /* What a late look finds done is done. */
-    if (e == -ETIMEDOUT && !q->count && !q->in_hand)
+    if (e == -ETIMEDOUT && !unfinished(q))
         e = 0;
     queue_unlock(q);
     return e;
@@ -313,13 +340,23 @@ int motet_queue_open(motet_queue **ret, size_t item_size, const motet_queue_opti
     q->capacity = opt->capacity ? opt->capacity : SIZE_MAX;
     q->order = opt->order;
     q->compare = opt->compare;
-    q->slots = motet__store_alloc(q, motet__store_first_slots(q), &q->mask);
-    if (!q->slots) {
+    size_t mask;
+    unsigned char *slots = motet__store_alloc(q, motet__store_first_slots(q), &mask);
+    if (!slots) {
         sys_free(q);
         return -ENOMEM;
     }
+    motet__store_use(q, slots, mask);
     *ret = q;
     return 0;
+}
+
+/* Under the guard. Puts that go without it see the ring's flag. */
+static void shut(motet_queue *q, uint32_t flags)
+{
+    atomic_store_relaxed(&q->flags, q->flags | flags); /* relaxed: without the guard a hint */
+    if (q->order == MOTET_FIFO)
+        motet__ring_shut(q);
 }
 
 int motet_queue_shutdown(motet_queue *q)
@@ -329,7 +366,7 @@ int motet_queue_shutdown(motet_queue *q)
     if (!motet__park_allowed())
         return -EPERM;
     queue_lock(q);
-    atomic_store_relaxed(&q->flags, q->flags | QUEUE_SHUT);
+    shut(q, QUEUE_SHUT);
     queue_unlock(q); /* tells all who wait */
     return 0;
 }
@@ -338,7 +375,7 @@ int motet_queue_shutdown(motet_queue *q)
 static void drive_out(motet_queue *q)
 {
     queue_lock(q);
-    atomic_store_relaxed(&q->flags, q->flags | QUEUE_SHUT | QUEUE_CLOSING);
+    shut(q, QUEUE_SHUT | QUEUE_CLOSING);
     bump(&q->joiners_seq);
     while (q->getters.waiting || q->putters.waiting || q->joiners) {
         uint32_t seen = q->left_seq;
@@ -350,17 +387,28 @@ static void drive_out(motet_queue *q)
     queue_unlock(q);
 }
 
+/* Nobody else is at the queue, or after a raw fork nobody else exists; an end may be held for ever then. */
+static void drop_messages(motet_queue *q)
+{
+    uint64_t begin = 0, end = q->count;
+    if (q->order == MOTET_FIFO) {
+        begin = ring_position(atomic_load_relaxed(&q->out.word));
+        end = ring_position(atomic_load_relaxed(&q->in.word));
+    }
+    for (motet_message *m; begin != end; begin++) {
+        memcpy(&m, store_slot(q, begin), sizeof m);
+        motet_message_unref(m);
+    }
+}
+
 motet_queue *motet_queue_close(motet_queue *q)
 {
     if (!q)
         return NULL;
     if (motet__park_allowed()) /* else nobody is left to wait for, and the guard may be held for ever */
         drive_out(q);
-    motet_message *m;
-    while (!q->item_size && q->count) {
-        store_pop(q, &m, sizeof m);
-        motet_message_unref(m);
-    }
+    if (!q->item_size)
+        drop_messages(q);
     sys_free(q->spare);
     sys_free(q->slots);
     sys_free(q);

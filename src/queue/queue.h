@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* A private queue from the inside: its state, who waits on it, and its lock.
  *
- * One guard protects everything; all three orders live in one array of slots (store.c). A queue of messages
- * is a queue of pointers to them.
+ * MOTET_FIFO lives in a ring whose two ends are worked on without the guard (ring.h has its states); the other
+ * orders live in a pile, under the guard (store.h). A queue of messages is a queue of pointers to them.
  *
- * Waiting. Each side (getters, putters) has a gate:
+ * Waiting. Each side (getters, putters) has a gate, which the guard protects:
  *
  *     waiting   registrations: calls that wait, and select's choices
  *     woken     how many of them have been told to look again and have not yet come back to the guard
@@ -26,11 +26,25 @@
  * that took something else) leaves through queue_unlock like everyone, which tells another. One who finds
  * that somebody was quicker registers anew. Nobody else is woken: no herd.
  *
- * The end of a queue. Releasing the guard is a call's last access to the queue's memory: what follows (a
- * futex wake, an unpark) only uses addresses. So whoever knows by way of the guard that the call has had its
- * effect may close the queue.
+ * What goes without the guard, puts and gets at the ring's ends, keeps W too. While some registration at the
+ * getters' gate is untold (waiting > woken), the word of the ring's putting end says so (RING_GATE), and every
+ * put takes the guard; while none is, W holds whatever is put. The flag changes under the guard, at an end
+ * that is held: queue_unlock looks at what there is *at that moment*, so a put comes before the look, which
+ * sees its item, or after it, and sees the flag. Gets may come at any time: they only lessen what there is for
+ * getters. The same the other way round for putters.
  *
- * Fork rule: in the child of a raw fork every call fails with -EPERM before it touches the guard. */
+ * The end of a queue. A call's last access to the queue's memory is the release of what it holds, the guard or
+ * an end of the ring, and nothing of the call's effect is seen before: a call that holds both ends, or the
+ * guard and an end, releases the guard last, and close takes the guard. What follows (a futex wake, an unpark)
+ * only uses addresses. So whoever knows that the call has had its effect may close the queue.
+ *
+ * Counting: unfinished is what was put less what is done, got and not done what was got less what is done.
+ * The ring's positions count puts and gets already.
+ *
+ * Lock order: the guard, the ring's putting end, its getting end. Who holds an end waits for nothing but the
+ * getting end.
+ *
+ * Fork rule: in the child of a raw fork every call fails with -EPERM before it touches guard or ring. */
 #ifndef MOTET_QUEUE_QUEUE_H
 #define MOTET_QUEUE_QUEUE_H
 
@@ -43,10 +57,18 @@ typedef struct gate {
     uint32_t waiting, woken;
 } gate;
 
+/* An end of the ring: states in ring.h. */
+typedef struct ring_end {
+    uint64_t word;  /* its position, and flags */
+    uint64_t seen;  /* the other end's position when it was last looked at. Guarded by RING_HELD */
+    uint32_t found; /* how much there was when something was found there last; who waits reads it as a hint */
+} ring_end;
+
 enum {
     QUEUE_SHUT = 1,
     QUEUE_CLOSING = 2, /* close waits for the waiters to leave */
     QUEUE_SPARE = 4,   /* there is a smaller array to go back to */
+    QUEUE_SHOWN = 8,   /* a RING_GATE is set */
 };
 
 struct motet_queue {
@@ -56,19 +78,24 @@ struct motet_queue {
     size_t stride;   /* from slot to slot, bytes; for MOTET_PRIORITY with the sequence number at its end */
     size_t capacity; /* SIZE_MAX: unbounded */
     motet_queue_order order;
-    int (*compare)(const void *, const void *);
+    /* Seldom changed: under the guard, and of a ring with both ends held. */
+    unsigned char *slots;
+    size_t mask;  /* the number of slots, a power of two, less 1 */
+    size_t limit; /* how many can be in without growth: the number of slots, or capacity */
+
+    /* The ring, MOTET_FIFO: an end a line. */
+    CACHE_ALIGNED ring_end in;
+    CACHE_ALIGNED ring_end out;
 
     /* A line of its own: those who wait for it read it all the time, while its holder writes below. */
     CACHE_ALIGNED guard guard;
 
-    /* What every call needs: one line. Under the guard; `count` and `flags` are also read without it: hints. */
+    /* Under the guard; `count` and `flags` are also read without it: hints. */
     CACHE_ALIGNED uint32_t flags;
     gate getters, putters;
-    unsigned char *slots;
-    size_t mask;      /* the number of slots, a power of two, less 1 */
-    size_t head;      /* FIFO: the oldest one's place, not yet masked; else 0 */
-    size_t count;     /* how many are in */
-    uint64_t in_hand; /* got and not yet done; with `count` Python's unfinished_tasks */
+    size_t count;  /* of a pile: how many are in */
+    uint64_t got;  /* of a pile: how many were got, ever */
+    uint64_t done; /* how many of those got are done */
 
     /* What waits and growth need. Under the guard; waiters read the seqs without. */
     CACHE_ALIGNED uint32_t getters_seq;
@@ -76,8 +103,9 @@ struct motet_queue {
     uint32_t joiners_seq, joiners; /* bumped when nothing is unfinished, and by close; how many wait */
     uint32_t left_seq;             /* bumped by each waiter that leaves while close waits */
     uint64_t sequence;             /* of the next put, MOTET_PRIORITY */
+    int (*compare)(const void *, const void *);
     unsigned char *spare;
-    size_t spare_mask;
+    size_t spare_mask; /* of `spare`; of a ring, who holds the getting end may read it */
 };
 
 /* ---- the lock -------------------------------------------------------------------------------------- */
@@ -89,7 +117,8 @@ static inline void queue_lock(motet_queue *q) { guard_lock(&q->guard); }
 /* Establishes W, releases the guard, then wakes. */
 static inline void queue_unlock(motet_queue *q)
 {
-    if (likely(q->getters.waiting == q->getters.woken && q->putters.waiting == q->putters.woken))
+    if (likely(q->getters.waiting == q->getters.woken && q->putters.waiting == q->putters.woken &&
+               !(q->flags & QUEUE_SHOWN)))
         guard_unlock(&q->guard);
     else
         motet__queue_unlock_waking(q);
@@ -108,17 +137,18 @@ static inline void gate_leave(motet_queue *q, gate *g)
 
 static inline bool queue_is_shut(const motet_queue *q) { return q->flags & QUEUE_SHUT; }
 
-/* Locks the queue for a getter: 0, the guard held and at least one in; or -EPIPE, -ETIMEDOUT, -ECANCELED,
- * -EINTR, the guard free. */
-int motet__queue_lock_to_get(motet_queue *q, motet_time deadline);
+/* ---- calls ----------------------------------------------------------------------------------------- */
 
-/* Locks the queue for a putter: 0, the guard held and room for at least one, and for up to `want` if capacity
- * and memory allow; or a code as above or -ENOMEM, the guard free. */
-int motet__queue_lock_to_put(motet_queue *q, size_t want, motet_time deadline);
+/* Puts the first of `n`; waits for room for one. How many; -EPIPE, -ENOMEM, -ETIMEDOUT, -ECANCELED, -EINTR,
+ * -EPERM. Not for those that have the ring's quick way (ring.h), but for what that refuses. */
+int motet__queue_put(motet_queue *q, const void *items, size_t n, motet_time deadline);
 
-/* Under the guard, which it drops and takes again: tries to have slots for `want` more, or as many as the
- * capacity allows. 0: look again; -ENOMEM: no memory, and no free slot. */
-int motet__queue_make_room(motet_queue *q, size_t want);
+/* Moves up to `n` to `items`; waits for one. How many, or a code as above; with `room` also -EMSGSIZE: the next
+ * message, which stays, is larger than *room, and *room is its size now. */
+int motet__queue_get(motet_queue *q, void *items, size_t n, size_t *room, motet_time deadline);
+
+/* Under the guard, which it may drop for a while: puts if that is possible at once. How many; 0; -EPIPE, -ENOMEM. */
+int motet__queue_put_now(motet_queue *q, const void *items, size_t n);
 
 /* Unlocks after something was taken out. */
 void motet__queue_unlock_shrinking(motet_queue *q);

@@ -215,7 +215,8 @@ TEST(a_cancelled_getter_passes_its_wake_on)
     CHECK_EQ(waitable_attempt(&other, &node), 0);
     queue_lock(q);
     CHECK_EQ(motet_thread_cancel(t), 0);
-    store_push(q, &value, sizeof value);
+    size_t slots;
+    CHECK_EQ(motet__store_put(q, &value, 1, 1, &slots), 1);
     q->getters.woken = 1;
     guard_unlock(&q->guard);
     CHECK_EQ(result_of(t), -ECANCELED);
@@ -256,7 +257,8 @@ TEST(who_times_out_beside_an_item_takes_it)
         while (waits && motet_now() <= l.deadline)
             cpu_relax();
         if (waits) {
-            store_push(l.q, &value, sizeof value);
+            size_t slots;
+            CHECK_EQ(motet__store_put(l.q, &value, 1, 1, &slots), 1);
             guard_unlock(&l.q->guard); /* and tell nobody */
         }
         result = result_of(t);

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* The slots of a queue: growing and shrinking, many at once, and the heap. Layout: store.h. */
+/* The slots of a queue: growing and shrinking, the stack and the heap. Layout: store.h. */
 #include "queue/store.h"
 
 #include "base/panic.h"
 #include "queue/message.h"
-
-#include <string.h>
+#include "queue/ring.h"
 
 enum {
     FIRST_SLOTS = 16,       /* of an unbounded queue */
     KEPT_BYTES = 64 * 1024, /* an array up to this size stays when the queue runs empty */
-    SHRINK_SHARE = 4,       /* the smaller array is gone back to when it would be filled to this part at most */
 };
 
 /* ---- the array ------------------------------------------------------------------------------------- */
@@ -38,77 +36,90 @@ size_t motet__store_first_slots(const motet_queue *q)
     return wanted ? wanted : 1;
 }
 
-/* Copies everything to the begin of `to`. */
-static void move_to(motet_queue *q, unsigned char *to, size_t mask)
+void motet__store_use(motet_queue *q, unsigned char *slots, size_t mask)
 {
-    size_t at = q->head & q->mask, before_end = q->mask + 1 - at;
-    size_t straight = q->count < before_end ? q->count : before_end;
-    MOTET_ASSERT(q->count <= mask + 1);
-    memcpy(to, q->slots + at * q->stride, straight * q->stride);
-    memcpy(to + straight * q->stride, q->slots, (q->count - straight) * q->stride);
-    q->slots = to;
-    q->mask = mask;
-    q->head = 0;
+    /* relaxed: who holds an end, or the guard, has them from there; who does not, only expects to (ring_expect_put) */
+    atomic_store_relaxed(&q->slots, slots);
+    atomic_store_relaxed(&q->mask, mask);
+    q->limit = store_least(mask + 1, q->capacity);
+}
+
+/* What is in, at positions from `begin` to `end`, goes to the same positions of another array. */
+static void move_to(motet_queue *q, unsigned char *to, size_t mask, uint64_t begin, uint64_t end)
+{
+    MOTET_ASSERT(end - begin <= mask + 1);
+    for (uint64_t at = begin; at != end;) {
+        size_t n = store_straight(mask, at, store_straight(q->mask, at, end - at));
+        memcpy(to + (at & mask) * q->stride, store_slot(q, at), n * q->stride);
+        at += n;
+    }
+    motet__store_use(q, to, mask);
+}
+
+static void set_spare(motet_queue *q, unsigned char *spare, size_t mask)
+{
+    uint32_t flags = q->flags & ~(uint32_t)QUEUE_SPARE;
+    q->spare = spare;
+    q->spare_mask = mask;
+    atomic_store_relaxed(&q->flags, spare ? flags | QUEUE_SPARE : flags); /* relaxed: the guard publishes it */
+}
+
+/* Of what is known to lie in `begin` .. `end`: */
+static unsigned char *grow(motet_queue *q, unsigned char *slots, size_t mask, uint64_t begin, uint64_t end)
+{
+    unsigned char *old = q->slots;
+    size_t old_mask = q->mask;
+    move_to(q, slots, mask, begin, end);
+    if ((q->flags & QUEUE_SPARE) || (mask + 1) * q->stride <= KEPT_BYTES)
+        return old;
+    set_spare(q, old, old_mask);
+    return NULL;
+}
+
+static unsigned char *shrink(motet_queue *q, uint64_t begin, uint64_t end)
+{
+    if (end - begin > store_few(q))
+        return NULL;
+    unsigned char *old = q->slots;
+    move_to(q, q->spare, q->spare_mask, begin, end);
+    set_spare(q, NULL, 0);
+    return old;
+}
+
+/* Both ends are free again, and say whether there is a spare array. Each has to look before it goes on. */
+static void release_moved(motet_queue *q, ring_ends e)
+{
+    q->in.seen = q->out.seen = ring_position(e.out);
+    ring_release(&q->out.word, q->spare ? e.out | RING_SPARE : e.out & ~(uint64_t)RING_SPARE);
+    ring_release(&q->in.word, e.in);
 }
 
 unsigned char *motet__store_grow(motet_queue *q, unsigned char *slots, size_t mask)
 {
-    unsigned char *old = q->slots;
-    size_t old_mask = q->mask;
-    move_to(q, slots, mask);
-    if ((q->flags & QUEUE_SPARE) || (mask + 1) * q->stride <= KEPT_BYTES)
-        return old;
-    q->spare = old;
-    q->spare_mask = old_mask;
-    atomic_store_relaxed(&q->flags, q->flags | QUEUE_SPARE);
-    return NULL;
+    if (q->order != MOTET_FIFO)
+        return grow(q, slots, mask, 0, q->count);
+    ring_ends e = ring_hold_both(q);
+    unsigned char *old = grow(q, slots, mask, ring_position(e.out), ring_position(e.in));
+    release_moved(q, e);
+    return old;
 }
 
 unsigned char *motet__store_shrink(motet_queue *q)
 {
-    if (q->count > (q->spare_mask + 1) / SHRINK_SHARE)
-        return NULL;
-    unsigned char *old = q->slots;
-    move_to(q, q->spare, q->spare_mask);
-    q->spare = NULL;
-    atomic_store_relaxed(&q->flags, q->flags & ~(uint32_t)QUEUE_SPARE);
+    if (q->order != MOTET_FIFO)
+        return shrink(q, 0, q->count);
+    ring_ends e = ring_hold_both(q);
+    unsigned char *old = shrink(q, ring_position(e.out), ring_position(e.in));
+    release_moved(q, e);
     return old;
 }
 
-/* ---- many at once ---------------------------------------------------------------------------------- */
-
-void motet__store_push_many(motet_queue *q, const void *items, size_t n)
-{
-    const unsigned char *from = items;
-    if (q->order == MOTET_PRIORITY) {
-        for (size_t i = 0; i < n; i++)
-            motet__heap_push(q, from + i * q->copy_size);
-        return;
-    }
-    size_t at = (q->head + q->count) & q->mask, before_end = q->mask + 1 - at;
-    size_t straight = n < before_end ? n : before_end;
-    memcpy(q->slots + at * q->stride, from, straight * q->copy_size);
-    memcpy(q->slots, from + straight * q->copy_size, (n - straight) * q->copy_size);
-    store_count(q, q->count + n);
-}
-
-void motet__store_pop_many(motet_queue *q, void *items, size_t n)
-{
-    unsigned char *to = items;
-    if (q->order != MOTET_FIFO) {
-        for (size_t i = 0; i < n; i++)
-            store_pop(q, to + i * q->copy_size, q->copy_size);
-        return;
-    }
-    size_t at = q->head & q->mask, before_end = q->mask + 1 - at;
-    size_t straight = n < before_end ? n : before_end;
-    memcpy(to, q->slots + at * q->stride, straight * q->copy_size);
-    memcpy(to + straight * q->copy_size, q->slots, (n - straight) * q->copy_size);
-    q->head += n;
-    store_count(q, q->count - n);
-}
-
 /* ---- the heap -------------------------------------------------------------------------------------- */
+
+static void set_count(motet_queue *q, size_t count)
+{
+    atomic_store_relaxed(&q->count, count); /* relaxed: who reads it without the guard takes it for a hint */
+}
 
 static uint64_t sequence_of(const motet_queue *q, const unsigned char *slot)
 {
@@ -124,7 +135,7 @@ static bool goes_before(const motet_queue *q, const void *a, uint64_t a_sequence
     return order < 0 || (order == 0 && a_sequence < b_sequence);
 }
 
-void motet__heap_push(motet_queue *q, const void *item)
+static void heap_push(motet_queue *q, const void *item)
 {
     uint64_t sequence = q->sequence++;
     size_t hole = q->count;
@@ -139,10 +150,10 @@ void motet__heap_push(motet_queue *q, const void *item)
     unsigned char *slot = store_slot(q, hole);
     memcpy(slot, item, q->copy_size);
     memcpy(slot + q->stride - sizeof sequence, &sequence, sizeof sequence);
-    store_count(q, q->count + 1);
+    set_count(q, q->count + 1);
 }
 
-void motet__heap_pop(motet_queue *q, void *item)
+static void heap_pop(motet_queue *q, void *item)
 {
     memcpy(item, q->slots, q->copy_size);
     size_t n = q->count - 1, hole = 0;
@@ -162,5 +173,53 @@ void motet__heap_pop(motet_queue *q, void *item)
     }
     if (hole != n)
         memcpy(store_slot(q, hole), last, q->stride);
-    store_count(q, n);
+    set_count(q, n);
+}
+
+/* ---- put and get ----------------------------------------------------------------------------------- */
+
+static void push(motet_queue *q, const void *item)
+{
+    if (q->order == MOTET_PRIORITY) {
+        heap_push(q, item);
+        return;
+    }
+    store_copy(store_slot(q, q->count), item, q->copy_size);
+    set_count(q, q->count + 1);
+}
+
+static void pop(motet_queue *q, void *item)
+{
+    if (q->order == MOTET_PRIORITY) {
+        heap_pop(q, item);
+        return;
+    }
+    store_copy(item, store_slot(q, q->count - 1), q->copy_size);
+    set_count(q, q->count - 1);
+}
+
+int motet__store_put(motet_queue *q, const void *items, size_t n, size_t want, size_t *slots)
+{
+    if (q->order == MOTET_FIFO)
+        return motet__ring_put_some(q, items, n, want, slots);
+    const unsigned char *from = items;
+    n = store_room(q, q->count, n, want, slots);
+    for (size_t i = 0; i < n; i++)
+        push(q, from + i * q->copy_size);
+    return *slots ? -ENOBUFS : (int)n;
+}
+
+int motet__store_get(motet_queue *q, void *items, size_t n, size_t *room)
+{
+    if (q->order == MOTET_FIFO)
+        return motet__ring_get_some(q, items, n, room);
+    unsigned char *to = items;
+    n = store_least(n, q->count);
+    int e = n && room ? motet__message_fits(store_slot(q, q->order == MOTET_LIFO ? q->count - 1 : 0), room) : 0;
+    if (e < 0)
+        return e;
+    for (size_t i = 0; i < n; i++)
+        pop(q, to + i * q->copy_size);
+    q->got += n;
+    return (int)n;
 }

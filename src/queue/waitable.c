@@ -4,7 +4,7 @@
  * retracting is leaving. */
 #include "queue/waitable.h"
 
-#include "queue/store.h"
+#include "queue/ring.h"
 
 /* Under the guard: registers the node at the gate, or says that it has come back and waits on. */
 static void arm(gate *g, const uint32_t *seq, wait_node *node)
@@ -28,38 +28,44 @@ static void retract(motet_queue *q, gate *g)
 
 /* ---- get ------------------------------------------------------------------------------------------- */
 
-/* Under the guard: 1 the next one can be had; 0; -EPIPE, -ENOMEM. A buffer that is too small is enlarged
- * without the guard. */
-static int ready_to_get(motet_queue *q, queue_transfer *t)
+/* 1; 0, with the node armed; -EPIPE; -EMSGSIZE, as motet__queue_get. */
+static int get_or_arm(motet_queue *q, void *item, size_t *room, wait_node *node)
 {
-    size_t room = q->item_size ? 0 : motet_buffer_size(t->buffer);
-    while (q->count) {
-        int e = q->item_size ? 1 : motet__queue_fit_buffer(q, t->buffer, &room);
-        if (e != 0)
+    queue_lock(q);
+    int e = motet__store_get(q, item, 1, room);
+    if (e > 0) {
+        queue_unlock_taken(q);
+        return e;
+    }
+    if (e == 0 && queue_is_shut(q))
+        e = -EPIPE;
+    else if (e == 0)
+        arm(&q->getters, &q->getters_seq, node);
+    queue_unlock(q);
+    return e;
+}
+
+/* A buffer that is too small is enlarged without the guard. */
+static int get_message_or_arm(motet_queue *q, motet_buffer *buffer, wait_node *node)
+{
+    size_t room = motet_buffer_size(buffer);
+    motet_message *m;
+    int e;
+    while ((e = get_or_arm(q, &m, &room, node)) == -EMSGSIZE) {
+        e = motet__message_make_room(buffer, room);
+        if (e < 0)
             return e;
     }
-    return queue_is_shut(q) ? -EPIPE : 0;
+    if (e == 1)
+        motet__message_to_buffer(m, buffer);
+    return e;
 }
 
 static int attempt_get(void *object, void *arg, wait_node *node)
 {
     motet_queue *q = object;
     queue_transfer *t = arg;
-    motet_message *m = NULL;
-    queue_lock(q);
-    int e = ready_to_get(q, t);
-    if (e != 1) {
-        if (e == 0)
-            arm(&q->getters, &q->getters_seq, node);
-        queue_unlock(q);
-        return e;
-    }
-    store_pop(q, q->item_size ? t->item : (void *)&m, q->copy_size);
-    q->in_hand++;
-    queue_unlock_taken(q);
-    if (m)
-        motet__message_to_buffer(m, t->buffer);
-    return 1;
+    return q->item_size ? get_or_arm(q, t->item, NULL, node) : get_message_or_arm(q, t->buffer, node);
 }
 
 static void retract_get(void *object, wait_node *node)
@@ -72,34 +78,16 @@ const waitable_ops motet__queue_get_waitable = {.attempt = attempt_get, .retract
 
 /* ---- put ------------------------------------------------------------------------------------------- */
 
-/* Under the guard: 1 there is room; 0; -EPIPE, -ENOMEM. The guard is dropped while the array grows. */
-static int ready_to_put(motet_queue *q)
-{
-    while (!queue_is_shut(q)) {
-        if (q->count >= q->capacity)
-            return 0;
-        if (q->count <= q->mask)
-            return 1;
-        int e = motet__queue_make_room(q, 1);
-        if (e < 0 && q->count > q->mask)
-            return e;
-    }
-    return -EPIPE;
-}
-
 static int attempt_put(void *object, void *arg, wait_node *node)
 {
     motet_queue *q = object;
     queue_transfer *t = arg;
     queue_lock(q);
-    int e = ready_to_put(q);
-    if (e == 1) {
-        store_push(q, q->item_size ? t->item : (void *)&t->message, q->copy_size);
-        if (!q->item_size)
-            t->message = NULL;
-    } else if (e == 0) {
+    int e = motet__queue_put_now(q, q->item_size ? t->item : (void *)&t->message, 1);
+    if (e == 1 && !q->item_size)
+        t->message = NULL;
+    if (e == 0)
         arm(&q->putters, &q->putters_seq, node);
-    }
     queue_unlock(q);
     return e;
 }
