@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* motet/ipc.h - between processes: child processes that run other programs.
+/* motet/ipc.h - between processes: shared memory, and child processes that run other programs.
  *
  *     const char *const argv[] = {"sort", "-u", NULL};
  *     motet_buffer *sorted = motet_buffer_new();
@@ -17,6 +17,29 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* ---- shared memory --------------------------------------------------------------------------------- */
+
+/* motet_shared_alloc: `size` bytes of memory that all processes of the family see, at the same address in each, so that they
+ * may hold plain pointers to each other's blocks. Zeroed; begins on a multiple of 64 and shares no cache line.
+ * It lives until somebody frees it or the family ends, whoever allocated it has died; nothing of it is ever left in the file
+ * system. The processes' arena is made by the first call: a range of addresses (64 GiB, or as much as can be had, or what the
+ * environment's MOTET_ARENA_SIZE says, as "512M") and one descriptor; memory is taken as it is used.
+ *
+ * NULL: size is 0; the arena is full; there is no memory, no address space or no descriptor; in the child of a raw fork that can't join
+ * the family. Any thread; does not wait for others but for moments. */
+MOTET_API void *motet_shared_alloc(size_t size);
+
+/* motet_shared_free: gives a block back, from whatever process of the family. NULL is fine. What is no block from
+ * motet_shared_alloc, or was freed already, ends the program with a message. In the child of a raw fork that can't join the
+ * family it does nothing. Any thread. */
+MOTET_API void motet_shared_free(void *p);
+
+/* motet_shared_contains: whether p points into the family's arena, to a block in use or not: whether another process of it can
+ * have that pointer. False while there is no arena. Any context. */
+MOTET_API bool motet_shared_contains(const void *p);
+
+/* ---- child processes ------------------------------------------------------------------------------- */
 
 /* A program that this process started. Any thread may use it, several at once, and must be done with it before it is
  * freed. In the child of a raw fork every call but _pid, _fd, _stdin, _stdout, _stderr and _free fails with -EPERM. */

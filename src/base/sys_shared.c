@@ -52,7 +52,8 @@ int sys_shared_create(size_t size)
 static int map_at(int fd, size_t size, uintptr_t at, void **ret)
 {
     void *want = (void *)at;
-    void *p = mmap(want, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | (at ? MAP_FIXED_NOREPLACE : 0), fd, 0);
+    void *p = mmap(want, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | (at ? MAP_FIXED_NOREPLACE : 0), fd,
+                   0);
     if (p == MAP_FAILED)
         return -errno;
     if (at && p != want) { /* a kernel or an emulator that takes the flag for a hint */

@@ -24,10 +24,14 @@ int motet__family_fd(void) { return descriptor; }
 
 static size_t lines(size_t n) { return (n + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1); }
 
-/* How many places a range of that size has room for, place 0 included: they may take half of a small one. */
+/* How many places a range of that size has room for, place 0 included: an eighth of it is theirs, or half if it is so small
+ * that there were next to none. */
 static uint32_t places_of(uint64_t size)
 {
-    uint64_t n = size / 2 / sizeof(member);
+    enum { FEW = 8 };
+    uint64_t n = size / 8 / sizeof(member), most = size / 2 / sizeof(member);
+    if (n < FEW)
+        n = most < FEW ? most : FEW;
     return n > MEMBERS_MAX ? MEMBERS_MAX : (uint32_t)n;
 }
 
@@ -107,6 +111,35 @@ int motet__family_open(void)
     int e = motet__family ? 0 : open_family();
     guard_unlock(&once);
     return e;
+}
+
+int motet__family_attach(int fd, void *at, uint64_t size)
+{
+    void *there;
+    if (sys_shared_size(fd) != (int64_t)size)
+        return -EINVAL;
+    int e = sys_shared_map(fd, size, at, &there);
+    if (e < 0)
+        return e;
+    family *f = there;
+    if (f->magic != MAGIC || f->size != size) {
+        sys_shared_unmap(there, size);
+        return -EINVAL;
+    }
+    descriptor = fd;
+    atomic_store_release(&motet__family, f);
+    return 0;
+}
+
+void motet__family_forget(void)
+{
+    if (!motet__family)
+        return;
+    /* The mapping stays: somebody may look at what he had there. */
+    atomic_store_release(&motet__family, NULL);
+    atomic_store_relaxed(&motet__family_tag, 0);
+    sys_close(descriptor);
+    descriptor = -1;
 }
 
 int motet__member_commit(uint32_t place)

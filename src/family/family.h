@@ -147,6 +147,13 @@ int motet__family_fd(void);
 /* Gives the place memory, all of it, before anything of it is touched: else that could end in SIGBUS. 0; -ENOMEM. */
 int motet__member_commit(uint32_t place);
 
+/* For a program that was executed anew: its family is that whose arena is `fd`, which lies at `at` in every process of it.
+ * The caller is no member yet. 0; -EEXIST: something else lies there; -ENOMEM; -EINVAL: it is no arena. */
+int motet__family_attach(int fd, void *at, uint64_t size);
+
+/* In the child of a fork: it has nothing to do with the family any more, and may open its own. */
+void motet__family_forget(void);
+
 /* The calling process's tag; 0: it is no member. In the sim every virtual thread is a process of its own. */
 static inline member_tag motet__family_self(void);
 

@@ -105,7 +105,11 @@ void motet__member_unclaim(member_tag tag)
 }
 
 #ifndef MOTET_SIM
-static void in_child(void) { atomic_store_relaxed(&motet__family_tag, 0); }
+static void in_child(void)
+{
+    atomic_store_relaxed(&motet__family_tag, 0);
+    motet__arena_forked();
+}
 
 /* The handler is in place from the first time on that this process is a member, and in all that are forked from it. */
 static void keep_from_children(void)
