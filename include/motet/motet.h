@@ -6,6 +6,7 @@
 #include <motet/base.h>
 #include <motet/executor.h>
 #include <motet/ipc.h>
+#include <motet/process.h>
 #include <motet/queue.h>
 #include <motet/select.h>
 #include <motet/sync.h>

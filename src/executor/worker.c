@@ -2,6 +2,7 @@
 /* What a thread knows of the worker that it is and of the tasks that it runs; and how a worker waits. */
 #include "executor/worker.h"
 
+#include "base/afresh.h"
 #include "base/sys.h"
 #include "park/park.h"
 
@@ -10,6 +11,15 @@
 static FAST_TLS executor_worker *current;
 static FAST_TLS task_frame *innermost;
 static FAST_TLS unsigned depth;
+
+/* In the child of a fork there are no workers. */
+static void forget(void)
+{
+    current = NULL;
+    innermost = NULL;
+    depth = 0;
+}
+AFRESH(forget);
 
 executor_worker *motet__worker_current(void) { return current; }
 

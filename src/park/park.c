@@ -2,6 +2,7 @@
 /* The parking lot: waiters, wakers, and who decides. States and invariants: park.h. */
 #include "park/park.h"
 
+#include "base/afresh.h"
 #include "base/panic.h"
 
 enum { BUCKET_BITS = 8, BUCKETS = 1 << BUCKET_BITS };
@@ -13,6 +14,15 @@ typedef struct bucket {
 } bucket;
 
 static bucket buckets[BUCKETS];
+
+/* Those who waited are gone. Only what was in use is written: the rest of the table stays the parent's memory. */
+static void forget(void)
+{
+    for (int i = 0; i < BUCKETS; i++)
+        if (buckets[i].count || buckets[i].guard.word)
+            buckets[i] = (bucket){0};
+}
+AFRESH(forget);
 
 static bucket *bucket_of(const void *key)
 {

@@ -3,6 +3,7 @@
  * park keeps for each thread. */
 #include "park/park.h"
 
+#include "base/afresh.h"
 #include "base/panic.h"
 
 #include <pthread.h> /* seam: pthread_atfork has no other home */
@@ -102,6 +103,15 @@ bool motet__park_allowed(void)
         register_handler();
     return !atomic_load_relaxed(&forked);
 }
+
+/* The calling thread is the child's only one, and in no wait. */
+static void forget(void)
+{
+    self = (park_self){.spin = SPIN_BUDGET_FULL};
+    registering = (guard){0};
+    atomic_store_relaxed(&forked, 0);
+}
+AFRESH(forget);
 
 /* ---- the calling thread's settings ----------------------------------------------------------------- */
 

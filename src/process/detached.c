@@ -6,6 +6,7 @@
  * are found after at most (children detached) / LOOKS calls. Their descriptors are the pidfds alone.
  *
  * Fork rule: the child of a raw fork never comes here; it has no children. */
+#include "base/afresh.h"
 #include "process/child.h"
 
 enum { LOOKS = 8 };
@@ -13,6 +14,15 @@ enum { LOOKS = 8 };
 static guard list_guard;
 static list_link list = {&list, &list}; /* of motet_child.detached, under list_guard */
 static uint32_t count;                  /* of them; changed under list_guard, read without it as a hint */
+
+/* They are the parent's children. */
+static void forget(void)
+{
+    list_guard = (guard){0};
+    list_init(&list);
+    count = 0;
+}
+AFRESH(forget);
 
 void motet__child_detach(motet_child *c)
 {

@@ -15,6 +15,7 @@
  * gone. */
 #include "thread/thread.h"
 
+#include "base/afresh.h"
 #include "base/guard.h"
 #include "park/park.h"
 
@@ -27,6 +28,7 @@ static pthread_t leftover;
 static bool has_leftover;
 
 static uint32_t holding; /* waited on for 0 */
+static void (*last)(void); /* runs when the threads are gone; or NULL */
 
 static _Thread_local bool in_exit;
 
@@ -66,7 +68,7 @@ static void wait_for_threads(void)
     motet__threads_join_ended();
 }
 
-static void at_exit(void)
+void motet__exit_run(void)
 {
     if (!motet__park_allowed())
         return;
@@ -75,6 +77,8 @@ static void at_exit(void)
     motet__thread_leave();
     run_hooks();
     wait_for_threads();
+    if (last)
+        last();
     motet_interruptible(interruptible);
     motet_shield(shielded);
     in_exit = false;
@@ -89,13 +93,27 @@ int motet__exit_prepare(void)
     int e = 0;
     guard_lock(&exit_guard);
     if (!prepared) {
-        e = sys_at_exit(at_exit);
+        e = sys_at_exit(motet__exit_run);
         if (!e)
             atomic_store_release(&prepared, 1);
     }
     guard_unlock(&exit_guard);
     return e;
 }
+
+void motet__exit_last(void (*run)(void)) { last = run; }
+
+/* The parent's threads are not this process's, and the pools of its hooks are gone. */
+static void forget(void)
+{
+    exit_guard = (guard){0};
+    list_init(&hooks);
+    running_hook = NULL;
+    has_leftover = false;
+    holding = 0;
+    in_exit = false;
+}
+AFRESH(forget);
 
 /* ---- hooks ----------------------------------------------------------------------------------------- */
 

@@ -26,6 +26,7 @@
  * Fork rule: the child of a raw fork takes no guard and joins nobody; references still count. */
 #include "thread/thread.h"
 
+#include "base/afresh.h"
 #include "base/guard.h"
 #include "park/park.h"
 
@@ -296,6 +297,48 @@ static motet_thread *adopt(void)
 }
 
 motet_thread *motet_thread_current(void) { return tls.current ? motet_thread_ref(tls.current) : adopt(); }
+
+/* ---- in the child of a fork ------------------------------------------------------------------------ */
+
+/* One that stayed behind with the parent. Its object lives on if somebody here has a reference. */
+static void lose(motet_thread *t)
+{
+    t->guard = (guard){0};
+    t->self = NULL;
+    t->code = -ECANCELED;
+    t->holds = false;
+    atomic_store_relaxed(&t->state, ENDED);
+    if (t != &main_thread && --t->refs == 0)
+        sys_free(t);
+}
+
+/* The calling thread is the only one, and main from now on. It keeps its object if it has one. */
+static void forget(void)
+{
+    motet_thread *self = tls.current;
+    lists = key_guard = (guard){0};
+    while (!list_empty(&living)) {
+        motet_thread *t = container_of(living.next, motet_thread, link);
+        list_remove(&t->link);
+        if (t != self)
+            lose(t);
+    }
+    /* Of these nobody can be joined. */
+    while (!list_empty(&ended))
+        list_remove(ended.next);
+    if (!self) {
+        self = &main_thread;
+        main_thread.refs += main_thread.refs == 0;
+        main_thread.code = 0;
+    }
+    self->guard = (guard){0};
+    self->cancelled = self->holds = false;
+    self->self = motet__park_self();
+    atomic_store_relaxed(&self->state, RUNNING);
+    list_insert_before(&living, &self->link);
+    living_count = 1;
+}
+AFRESH(forget);
 
 /* ---- start ----------------------------------------------------------------------------------------- */
 

@@ -25,6 +25,13 @@ int motet__exit_hook_add(exit_hook *hook);
  * it has. Fine also when it was never added, or from within `run`. */
 void motet__exit_hook_remove(exit_hook *hook);
 
+/* motet__exit_last: `run` is called when the hooks have run and the threads are gone: by the thread that ends the program,
+ * shielded. One function for good. */
+void motet__exit_last(void (*run)(void));
+
+/* motet__exit_run: keeps the exit rule now, in a process whose body has returned. */
+void motet__exit_run(void);
+
 /* ---- thread.c and exit.c --------------------------------------------------------------------------- */
 
 /* From the first time on, the program's end keeps the exit rule. 0; -ENOMEM; -EPERM in the child of a raw

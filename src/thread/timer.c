@@ -25,6 +25,7 @@
  * take it. */
 #include "thread/thread.h"
 
+#include "base/afresh.h"
 #include "base/guard.h"
 #include "base/panic.h"
 #include "park/park.h"
@@ -49,6 +50,16 @@ static bool leads;           /* one of them sleeps until the first timer is due 
 static bool spare;           /* one of them sleeps until it is called */
 static uint32_t leader_word; /* changed to have the leader look again */
 static uint32_t spare_word;  /* changed to call the spare */
+
+/* The timers are the parent's: here none is pending. */
+static void forget(void)
+{
+    timers = (guard){0};
+    heap = (timer_heap){0};
+    workers = coming = 0;
+    leads = spare = false;
+}
+AFRESH(forget);
 
 static void unref(motet_timer *t)
 {

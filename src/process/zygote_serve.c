@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/* Starts that the zygote makes, and ends of what guard and zygote have as children. */
+#include "process/watch.h"
+
+#ifndef MOTET_SIM
+
+#include <stdio.h>
+
+static control *the_control(void) { return motet__process.control; }
+
+/* ---- whose slot a child has ------------------------------------------------------------------------ */
+
+/* By pid, in a table that is twice as large as it can be filled; a pid of 0 is free, -1 was one. What is not found here
+ * is looked for in the arena. */
+typedef struct known {
+    pid_t pid;
+    uint32_t number;
+    uint64_t turn;
+    member_tag tag;
+} known;
+
+enum { KNOWN_SIZE = 2 * MEMBERS_MAX, KNOWN_GONE = -1 };
+static known known_children[KNOWN_SIZE];
+static uint32_t known_used; /* with those that are gone */
+
+void motet__children_forget(void)
+{
+    if (known_used)
+        for (uint32_t i = 0; i < KNOWN_SIZE; i++)
+            known_children[i] = (known){0};
+    known_used = 0;
+}
+
+static uint32_t place_of(pid_t pid) { return (uint32_t)pid * 0x9E3779B9u >> 21; }
+
+static void know(pid_t pid, uint32_t number, uint64_t turn, member_tag tag)
+{
+    if (known_used >= KNOWN_SIZE * 3 / 4)
+        motet__children_forget(); /* those that are forgotten are found the slow way */
+    uint32_t i = place_of(pid);
+    while (known_children[i].pid > 0)
+        i = (i + 1) % KNOWN_SIZE;
+    known_used += known_children[i].pid == 0;
+    known_children[i] = (known){pid, number, turn, tag};
+}
+
+static bool take_known(pid_t pid, known *ret)
+{
+    for (uint32_t i = place_of(pid); known_children[i].pid != 0; i = (i + 1) % KNOWN_SIZE) {
+        if (known_children[i].pid != pid)
+            continue;
+        *ret = known_children[i];
+        known_children[i].pid = KNOWN_GONE;
+        return true;
+    }
+    return false;
+}
+
+struct search {
+    pid_t pid;
+    member_tag tag;
+};
+
+static bool has_pid(member *m, member_tag tag, void *arg)
+{
+    struct search *s = arg;
+    if (atomic_load_relaxed(&m->pid) != s->pid)
+        return true;
+    s->tag = tag;
+    return false;
+}
+
+/* Of a child not yet reaped, so its pid is its own. 0: it is no member. */
+static member_tag tag_of_pid(pid_t pid)
+{
+    struct search s = {.pid = pid};
+    motet__members_each(has_pid, &s);
+    return s.tag;
+}
+
+slot *motet__slot_running(member_tag tag, uint64_t *ret_word)
+{
+    control *c = the_control();
+    uint32_t n = atomic_load_acquire(&c->slots_used);
+    for (uint32_t i = 0; i < n; i++) {
+        *ret_word = atomic_load_acquire(&c->slots[i].word);
+        if (slot_state_of(*ret_word) == SLOT_RUNNING && slot_value_of(*ret_word) == tag)
+            return &c->slots[i];
+    }
+    return NULL;
+}
+
+void motet__member_ended(member_tag tag, int code)
+{
+    uint64_t word;
+    slot *s = motet__slot_running(tag, &word);
+    if (s)
+        motet__slot_end(s, word, tag, code);
+    else
+        motet__process_bury(tag);
+}
+
+void motet__child_ended(pid_t pid, int code)
+{
+    known k;
+    if (!take_known(pid, &k)) {
+        member_tag tag = tag_of_pid(pid);
+        if (tag)
+            motet__member_ended(tag, code);
+        return;
+    }
+    slot *s = &the_control()->slots[k.number];
+    uint64_t word = atomic_load_acquire(&s->word);
+    if (slot_turn_of(word) == k.turn && (slot_state_of(word) == SLOT_RUNNING || slot_state_of(word) == SLOT_TAKEN)) {
+        if (slot_state_of(word) == SLOT_TAKEN)
+            atomic_store_relaxed(&s->tag, 0);
+        motet__slot_end(s, word, k.tag, code);
+    } else {
+        motet__process_bury(k.tag);
+    }
+}
+
+/* ---- starts ---------------------------------------------------------------------------------------- */
+
+static void close_watcher(void)
+{
+    watcher *w = motet__watcher();
+    const int fds[] = {w->epoll, w->signals, w->root, w->guard_fd, w->report};
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+        if (fds[i] >= 0)
+            sys_close(fds[i]);
+}
+
+/* What motet_init of the executed program reads. */
+static int exec_program(slot *s, uint64_t taken, member_tag tag)
+{
+    static char *const no_argv[] = {NULL};
+    const process_self *self = &motet__process;
+    char text[256];
+    int fds[] = {motet__family_fd(), self->bell, self->guard_bell};
+    for (int i = 0; i < 3; i++)
+        sys_keep_on_exec(fds[i], true);
+    snprintf(text, sizeof text, SPAWN_VARIABLE "=" SPAWN_FORMAT, fds[0], fds[1], fds[2], (uintptr_t)motet__family,
+             motet__family->size, (uintptr_t)self->control, (uintptr_t)s, taken, tag);
+    char **env = sys_environment(SPAWN_VARIABLE, text);
+    if (!env)
+        return -ENOMEM;
+    sys_signals_restore(&self->signals);
+    return sys_exec_self(self->argv ? self->argv : no_argv, env);
+}
+
+__attribute__((noreturn)) static void be_child(slot *s, uint64_t taken, member_tag tag)
+{
+    close_watcher();
+    motet__process_afresh();
+    if (s->parcel->method == MOTET_SPAWN) {
+        int e = exec_program(s, taken, tag);
+        motet__slot_step(s, taken, slot_word(SLOT_FAILED, code_to_value(e), slot_turn_of(taken)), true);
+        sys_exit_now(1);
+    }
+    sys_set_comm(motet__process.comm);
+    motet__process_main(s, taken, tag, false);
+}
+
+static void refuse(slot *s, uint64_t word, int code)
+{
+    motet__slot_step(s, word, slot_word(SLOT_FAILED, code_to_value(code), slot_turn_of(word)), true);
+}
+
+static void serve(uint32_t i)
+{
+    control *c = the_control();
+    slot *s = &c->slots[i];
+    uint64_t asked = atomic_load_seq_cst(&s->word);
+    if (slot_state_of(asked) != SLOT_ASKED)
+        return;
+    if (!motet__member_alive(slot_value_of(asked))) {
+        atomic_cas_acq_rel(&s->word, &asked, slot_word(SLOT_FREE, 0, slot_turn_of(asked)));
+        return;
+    }
+    int64_t tag = motet__member_claim();
+    if (tag < 0) {
+        refuse(s, asked, (int)tag);
+        return;
+    }
+    uint64_t taken = slot_word(SLOT_TAKEN, motet__watcher()->self, slot_turn_of(asked));
+    /* Nobody waits for this change. */
+    if (!atomic_cas_acq_rel(&s->word, &asked, taken)) {
+        motet__member_unclaim((member_tag)tag);
+        return;
+    }
+    pid_t pid = sys_fork();
+    if (pid == 0)
+        be_child(s, taken, (member_tag)tag);
+    if (pid < 0) {
+        motet__member_unclaim((member_tag)tag);
+        refuse(s, taken, pid);
+        return;
+    }
+    know(pid, i, slot_turn_of(taken), (member_tag)tag);
+    if (atomic_load_relaxed(&s->word) == taken)
+        atomic_store_relaxed(&s->pid, pid); /* the child writes the same */
+}
+
+void motet__zygote_serve(void)
+{
+    control *c = the_control();
+    for (uint32_t i = 0; i < SLOTS / 64; i++) {
+        if (!atomic_load_relaxed(&c->asked[i]))
+            continue;
+        /* Acquire: the slots' words. */
+        uint64_t bits = atomic_exchange_acq_rel(&c->asked[i], 0);
+        for (; bits; bits &= bits - 1)
+            serve(i * 64 + (uint32_t)__builtin_ctzll(bits));
+    }
+}
+
+void motet__zygote_serve_all(void)
+{
+    uint32_t n = atomic_load_acquire(&the_control()->slots_used);
+    for (uint32_t i = 0; i < n; i++)
+        serve(i);
+}
+
+void motet__zygote_refuse_all(int code)
+{
+    control *c = the_control();
+    uint32_t n = atomic_load_acquire(&c->slots_used);
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t word = atomic_load_acquire(&c->slots[i].word);
+        if (slot_state_of(word) == SLOT_ASKED)
+            refuse(&c->slots[i], word, code);
+    }
+}
+
+void motet__slots_take_back(void)
+{
+    control *c = the_control();
+    uint32_t n = atomic_load_acquire(&c->slots_used);
+    for (uint32_t i = 0; i < n; i++) {
+        slot *s = &c->slots[i];
+        uint64_t word = atomic_load_seq_cst(&s->word);
+        if (slot_state_of(word) == SLOT_TAKEN && !motet__member_alive(slot_value_of(word)))
+            motet__slot_step(s, word, slot_word(SLOT_ASKED, atomic_load_relaxed(&s->starter), slot_turn_of(word)), false);
+    }
+}
+
+#endif

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* Members that are nobody's child here, which the guard watches by pidfds; and the end of the family. */
+#include "process/watch.h"
+
+#ifndef MOTET_SIM
+
+static control *the_control(void) { return motet__process.control; }
+
+/* When to look again at what could not be watched. */
+#define LOOK_NS (100 * MOTET_MS)
+
+/* ---- strangers ------------------------------------------------------------------------------------- */
+
+/* Its pid's owner, as a pidfd; -ESRCH: it has ended; other errors: it can't be said now. */
+static int open_member(const member *m)
+{
+    pid_t pid = atomic_load_relaxed(&m->pid);
+    int fd = sys_pidfd_open(pid);
+    /* A process that began at another moment has got the number since. (0: nobody knows.) */
+    uint64_t started = atomic_load_relaxed(&m->started);
+    if (fd < 0 || !started || sys_pid_started(pid) == started)
+        return fd;
+    sys_close(fd);
+    return -ESRCH;
+}
+
+enum { CODE_TRIES = 20 };
+
+/* How it ended, as far as can be known. */
+static int code_of_stranger(member_tag tag, int fd)
+{
+    uint64_t word;
+    const slot *s = motet__slot_running(tag, &word);
+    int code = -SIGKILL;
+    if (!s)
+        return code; /* nobody asks */
+    /* The kernel tells when whoever is its parent now has reaped it. */
+    for (int i = 0; fd >= 0 && i < CODE_TRIES; i++) {
+        if (sys_pidfd_code(fd, &code))
+            return code;
+        sys_poll(NULL, 0, motet_after(MOTET_MS));
+    }
+    uint64_t said = atomic_load_acquire(&s->said);
+    return slot_turn_of(said) == slot_turn_of(word) && slot_state_of(said) == SLOT_ENDED
+               ? code_of_value(slot_value_of(said))
+               : code;
+}
+
+static stranger *find(member_tag tag)
+{
+    watcher *w = motet__watcher();
+    for (uint32_t i = 0; i < w->strangers; i++)
+        if (w->stranger[i].tag == tag)
+            return &w->stranger[i];
+    return NULL;
+}
+
+static void watch(member_tag tag)
+{
+    watcher *w = motet__watcher();
+    if (!motet__member_alive(tag) || find(tag))
+        return;
+    int fd = open_member(&motet__family->members[tag_place(tag)]);
+    if (fd == -ESRCH) {
+        motet__member_ended(tag, code_of_stranger(tag, -1));
+        return;
+    }
+    int e = fd < 0 ? fd : sys_epoll_add(w->epoll, fd, tag, false);
+    if (e == 0) {
+        w->stranger[w->strangers++] = (stranger){tag, fd};
+        return;
+    }
+    if (fd >= 0)
+        sys_close(fd);
+    /* No descriptor left: it is looked at again and again, until it can be watched or has ended. */
+    atomic_store_release(&the_control()->strange[tag_place(tag)], tag);
+    w->retry = motet_after(LOOK_NS);
+}
+
+void motet__strangers_take_in(void)
+{
+    control *c = the_control();
+    uint32_t n = atomic_load_acquire(&motet__family->places_used);
+    for (uint32_t i = 1; i < n; i++) {
+        if (!atomic_load_relaxed(&c->strange[i]))
+            continue;
+        /* Acquire: what the member wrote about itself. If this process dies now, the next one finds it. */
+        member_tag tag = atomic_exchange_acq_rel(&c->strange[i], 0);
+        if (tag)
+            watch(tag);
+    }
+}
+
+static bool watch_if_strange(member *m, member_tag tag, void *arg)
+{
+    const watcher *w = motet__watcher();
+    if (tag != w->self && tag != the_control()->root && !sys_has_child(m->pid))
+        watch(tag);
+    return true;
+}
+
+void motet__strangers_find(void) { motet__members_each(watch_if_strange, NULL); }
+
+void motet__stranger_ended(member_tag tag)
+{
+    watcher *w = motet__watcher();
+    stranger *s = find(tag);
+    if (!s)
+        return;
+    int fd = s->fd;
+    motet__member_ended(tag, code_of_stranger(tag, fd));
+    *s = w->stranger[--w->strangers];
+    sys_close(fd);
+}
+
+/* ---- the end --------------------------------------------------------------------------------------- */
+
+struct killing {
+    uint32_t alive;
+    bool guard_too;
+};
+
+static bool kill_member(member *m, member_tag tag, void *arg)
+{
+    struct killing *k = arg;
+    control *c = the_control();
+    if (tag == motet__watcher()->self || tag == c->root || (tag == c->guard.tag && !k->guard_too))
+        return true;
+    int fd = open_member(m);
+    if (fd < 0) {
+        /* A child is not reaped, so the number is its own; of others nothing is known for sure. */
+        if (fd != -ESRCH && sys_has_child(m->pid))
+            sys_kill(m->pid);
+        k->alive += fd != -ESRCH;
+        return true;
+    }
+    sys_pidfd_kill(fd, SIGKILL);
+    k->alive += !sys_pidfd_ended(fd);
+    sys_close(fd);
+    return true;
+}
+
+enum { CHILDREN_AT_ONCE = 256 };
+
+/* Members, and all else that has come here: what members have started and left behind. */
+static void kill_children(void)
+{
+    pid_t pids[CHILDREN_AT_ONCE];
+    int n = sys_children(pids, CHILDREN_AT_ONCE);
+    for (int i = 0; i < n; i++)
+        sys_kill(pids[i]);
+}
+
+/* Whether there are children still. */
+static bool reap_all(void)
+{
+    pid_t pid;
+    int code, r;
+    while ((r = sys_ended_child(&pid, &code)) == 1)
+        sys_reap(pid, &code, true);
+    return r == 0;
+}
+
+static void end_zygote(void)
+{
+    watcher *w = motet__watcher();
+    int code;
+    if (!w->is_guard || !w->zygote)
+        return;
+    sys_kill(w->zygote);
+    sys_reap(w->zygote, &code, true); /* its children come here */
+    w->zygote = 0;
+}
+
+void motet__family_end(uint32_t how)
+{
+    watcher *w = motet__watcher();
+    control *c = the_control();
+    uint32_t going_on = GOING_ON;
+    /* seq_cst: who becomes a member after this sees it, and who became one before is found below. */
+    atomic_cas_seq_cst(&c->ending, &going_on, how);
+    bool in_order = atomic_load_relaxed(&c->ending) == ENDING_IN_ORDER && !sys_pidfd_ended(w->root);
+    if (!w->is_guard && in_order) { /* that is the guard's */
+        struct pollfd ended = {.fd = w->guard_fd, .events = POLLIN};
+        while (sys_poll(&ended, 1, MOTET_FOREVER) < 0) {}
+    }
+    end_zygote();
+    for (;;) {
+        struct killing k = {0};
+        motet__members_each(kill_member, &k);
+        if (!in_order)
+            kill_children();
+        bool children = reap_all();
+        if (!k.alive && (in_order || !children))
+            break;
+        struct pollfd child = {.fd = w->signals, .events = POLLIN};
+        sys_poll(&child, 1, motet_after(5 * MOTET_MS));
+        sys_signalfd_drain(w->signals);
+    }
+    sys_exit_now(0);
+}
+
+#endif
