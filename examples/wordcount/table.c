@@ -9,6 +9,7 @@
 enum {
     ROOM_MIN = 1 << 8,
     BLOCK_SIZE = 1 << 15,
+    PAGE_SIZE = 1 << 12,
 };
 
 struct block {
@@ -45,6 +46,15 @@ static struct entry *find(const struct shard *s, const char *word, size_t size, 
     }
 }
 
+/* Writes to every page of fresh memory. One that is read first is the kernel's page of zeros; when that gives way to a page of
+ * its own, at the first write, every other CPU that runs this program is interrupted. */
+static void touch(void *memory, size_t size)
+{
+    volatile char *bytes = memory;
+    for (size_t i = 0; i < size; i += PAGE_SIZE)
+        bytes[i] = 0;
+}
+
 /* Room for one more. */
 static int make_room(struct shard *s)
 {
@@ -54,6 +64,7 @@ static int make_room(struct shard *s)
     larger.entries = calloc(larger.room, sizeof *larger.entries);
     if (!larger.entries)
         return -ENOMEM;
+    touch(larger.entries, larger.room * sizeof *larger.entries);
     for (size_t i = 0; i < s->room; i++) {
         const struct entry *e = &s->entries[i];
         if (e->word)

@@ -77,8 +77,14 @@ MOTET_TASK(count_piece, struct piece, long)
 
 MOTET_TASK(merge_shard, int, size_t)
 {
+    /* The first counter's shard becomes the whole one. */
     struct shard *into = &total.shards[*in];
-    for (struct counter *c = counters; c; c = c->next) {
+    *out = 0;
+    if (!counters)
+        return 0; /* there was nothing to count */
+    *into = counters->table.shards[*in];
+    counters->table.shards[*in] = (struct shard){0};
+    for (struct counter *c = counters->next; c; c = c->next) {
         int code = shard_merge(into, &c->table.shards[*in]);
         if (code)
             return code;
