@@ -11,7 +11,8 @@
  * oldest that wait. If nobody waits they are gone, as any notify is.
  *
  * A waiter is enrolled before it lets go of the lock, so a notify made under the lock, or after a change made under it, can't
- * come too early. It leaves under the claim: NOTIFIED then is 0, whatever ended its sleep.
+ * come too early. What ended its sleep is decided under the claim: NOTIFIED then is 0. A record that was not chosen is
+ * dropped then; one that was stays until its waiter has the lock again. (Order: the lock, then the claim.)
  *
  * A death
  *  - of one that waits: its record counts no more. If it was notified, see above.
@@ -92,8 +93,28 @@ int motet__shared_condition_notify(motet_condition *condition, unsigned n)
 
 /* ---- waiting --------------------------------------------------------------------------------------- */
 
-int motet__shared_condition_wait(motet_condition *condition, void (*let_go)(void *), void *held, motet_time deadline,
-                                 bool *ret_gone)
+/* Sleeps, without the lock, until a notify has chosen `self` (0) or the wait ends; then it can't be chosen any more. */
+static int await_notify(shared_condition *c, shared_op *op, record *self, motet_lock *held, motet_time deadline)
+{
+    int e;
+    bool gone = false;
+    do {
+        uint32_t word = atomic_load_relaxed(&self->word), deaths = op->deaths;
+        shared_release(&c->claim, op);
+        if (!gone)
+            lock_release(held); /* if that fails somebody else has let it go, as anyone may */
+        gone = true;
+        e = motet__family_wait(&self->word, word, deaths, deadline, 0);
+        MOTET_ASSERT(enter(c, op, MOTET_FOREVER, false) == 0);
+    } while (e == 0 && record_count(self) == WAITING);
+    bool notified = record_count(self) == NOTIFIED;
+    if (!notified)
+        motet__record_drop(self);
+    shared_release(&c->claim, op);
+    return notified ? 0 : e;
+}
+
+int motet__shared_condition_wait(motet_condition *condition, motet_lock *held, motet_time deadline)
 {
     shared_condition *c = (shared_condition *)condition;
     shared_op op = {0};
@@ -105,21 +126,17 @@ int motet__shared_condition_wait(motet_condition *condition, void (*let_go)(void
         shared_release(&c->claim, &op);
         return -ENOMEM;
     }
-    do {
-        uint32_t word = atomic_load_relaxed(&self->word), deaths = op.deaths;
-        shared_release(&c->claim, &op);
-        if (!*ret_gone) {
-            *ret_gone = true;
-            let_go(held);
-        }
-        e = motet__family_wait(&self->word, word, deaths, deadline, 0);
+    e = await_notify(c, &op, self, held, deadline);
+    int again = motet__lock_reacquire(held);
+    MOTET_ASSERT(again >= 0);
+    if (e == 0) {
+        /* Only now: until it had the lock the notify would have gone to another, had this one died. */
         MOTET_ASSERT(enter(c, &op, MOTET_FOREVER, false) == 0);
-    } while (e == 0 && record_count(self) == WAITING);
-    bool notified = record_count(self) == NOTIFIED;
-    motet__record_drop(self);
-    c->granted -= notified;
-    shared_release(&c->claim, &op);
-    return notified ? 0 : e;
+        motet__record_drop(self);
+        c->granted--;
+        shared_release(&c->claim, &op);
+    }
+    return again == MOTET_RECOVERED ? again : e;
 }
 
 int motet__shared_condition_init(motet_condition *condition)

@@ -96,11 +96,9 @@ static void drop_old(record *r, void *object) { motet__shared_drop(r, object); }
 int motet__shared_begin(const void *object)
 {
     static const uint32_t kinds[] = {RECORD_READ, RECORD_PERMIT, RECORD_BARRIER, RECORD_CONDITION, RECORD_WAIT};
-    if (!motet__family_contains(object))
-        return -EFAULT;
-    int64_t self = motet__family_enter();
-    if (self < 0)
-        return (int)self;
+    int e = check_shared(object);
+    if (e < 0)
+        return e;
     for (unsigned i = 0; i < sizeof kinds / sizeof *kinds; i++)
         motet__shared_each(object, kinds[i], drop_old, (void *)(uintptr_t)object);
     return 0;

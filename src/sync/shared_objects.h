@@ -51,10 +51,8 @@ unsigned motet__shared_barrier_waiting(const motet_barrier *b);
 bool motet__shared_barrier_broken(const motet_barrier *b);
 
 int motet__shared_condition_init(motet_condition *c);
-/* Waits; calls let_go(held) when the waiter is enrolled. Where it did not come to that *ret_gone stays as it was: -ENOMEM,
- * -EPERM, or the claim was not to be had. */
-int motet__shared_condition_wait(motet_condition *c, void (*let_go)(void *), void *held, motet_time deadline,
-                                 bool *ret_gone);
+/* `held` is shared as well, and locked. It is locked in the end, too. */
+int motet__shared_condition_wait(motet_condition *c, motet_lock *held, motet_time deadline);
 int motet__shared_condition_notify(motet_condition *c, unsigned n);
 
 /* ---- records --------------------------------------------------------------------------------------- */
