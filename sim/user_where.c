@@ -9,6 +9,7 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { PLACES_MAX = 4096, TEXT_MAX = 160 };
@@ -19,8 +20,8 @@ typedef struct place {
 } place;
 
 typedef struct places {
-    bool asked;   /* addr2line was started, or could not be */
-    int to, from; /* its pipes, or -1 */
+    bool asked; /* addr2line was started, or could not be */
+    int fd;     /* to talk to it, or -1 */
     place all[PLACES_MAX];
 } places;
 
@@ -34,42 +35,33 @@ __attribute__((constructor)) static void places_open(void)
 
 static void start_addr2line(void)
 {
-    int in[2], out[2];
+    int pair[2];
     char exe[40];
     pid_t pid;
     known->asked = true;
-    known->to = known->from = -1;
-    if (pipe2(in, O_CLOEXEC) != 0)
+    known->fd = -1;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
         return;
-    if (pipe2(out, O_CLOEXEC) != 0) {
-        close(in[0]);
-        close(in[1]);
-        return;
-    }
     snprintf(exe, sizeof exe, "/proc/%d/exe", (int)getpid());
     char *argv[] = {"addr2line", "-f", "-s", "-e", exe, NULL};
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, in[0], 0);
-    posix_spawn_file_actions_adddup2(&actions, out[1], 1);
+    posix_spawn_file_actions_adddup2(&actions, pair[1], 0);
+    posix_spawn_file_actions_adddup2(&actions, pair[1], 1);
     posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-    if (posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ) == 0) {
-        known->to = in[1];
-        known->from = out[0];
-    } else {
-        close(in[1]);
-        close(out[0]);
-    }
+    if (posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ) == 0)
+        known->fd = pair[0]; /* it ends when this program does */
+    else
+        close(pair[0]);
     posix_spawn_file_actions_destroy(&actions);
-    close(in[0]);
-    close(out[1]);
+    close(pair[1]);
 }
 
 /* A line of its answer, without its end; false: there is none. */
 static bool read_line(char *line, size_t size)
 {
     size_t n = 0;
-    for (char c; read(known->from, &c, 1) == 1;) {
+    for (char c; read(known->fd, &c, 1) == 1;) {
         if (c == '\n') {
             line[n] = 0;
             return true;
@@ -86,13 +78,13 @@ static void ask(place *p)
     snprintf(p->text, sizeof p->text, "%p|", p->pc);
     if (!known->asked)
         start_addr2line();
-    if (known->to < 0)
+    if (known->fd < 0)
         return;
     /* Of the call, which ends before its return address. */
     int n = snprintf(question, sizeof question, "%p\n", (const void *)((const char *)p->pc - 1));
-    if (write(known->to, question, (size_t)n) != n || !read_line(function, sizeof function) ||
+    if (send(known->fd, question, (size_t)n, MSG_NOSIGNAL) != n || !read_line(function, sizeof function) ||
         !read_line(where, sizeof where)) {
-        known->to = -1;
+        known->fd = -1;
         return;
     }
     where[strcspn(where, " ")] = 0; /* "(discriminator 2)" */
