@@ -84,27 +84,33 @@ MOTET_API bool motet_rlock_locked(const motet_rlock *l);
 /* Many readers or one writer. Fairness: readers that come while a writer waits wait behind it; a writer's release lets in
  * all readers that wait by then, the last of those hands over to the writer that waits longest. Neither side starves.
  * Hence a thread that reads must not acquire_read again: with a writer in between it would wait for itself, which is not
- * detected. Nor can a reader become a writer: it must release first. */
+ * detected. Nor can a reader become a writer: it must release first.
+ *
+ * Shared: the same between processes. A reader's process that dies has left, and nobody is told. After a writer's process
+ * that died the next acquire, for reading or writing, is MOTET_RECOVERED, and no other; should its process die too before
+ * it lets go, the next one is. (A reader that is told lets go and acquires for writing, to mend; others may read meanwhile.)
+ * A waiter that may go and doesn't for half a second, since its process is stopped, is passed over. */
 typedef struct {
     uint32_t word_;
     uint32_t flags_;
-    uint64_t owner_; /* the writer's id; 0: none */
-    uint64_t reserved_[2];
+    uint64_t owner_;       /* the writer's id; 0: none */
+    uint64_t reserved_[2]; /* for the shared form */
 } motet_rwlock;
 
 MOTET_API int motet_rwlock_init(motet_rwlock *l, int flags);
 
 /* motet_rwlock_acquire_read: shares the lock with other readers. 0; -EDEADLK: the caller holds it for writing; -EOVERFLOW:
- * 2^26 readers hold it; -ETIMEDOUT (with MOTET_NOWAIT also when a writer waits), -EINTR, -EPERM, -EINVAL. No
- * cancellation point. */
+ * 2^26 readers hold it; -ETIMEDOUT (with MOTET_NOWAIT also when a writer waits), -EINTR, -EPERM, -EINVAL. Shared:
+ * also MOTET_RECOVERED; -ENOMEM: 2,048 threads of the process hold or wait for shared objects. No cancellation point. */
 MOTET_API int motet_rwlock_acquire_read(motet_rwlock *l, motet_time deadline);
 
 /* motet_rwlock_acquire_write: has the lock alone. 0; -EDEADLK: the caller has it so already; -ETIMEDOUT, -EINTR, -EPERM,
- * -EINVAL. No cancellation point. */
+ * -EINVAL. Shared: also MOTET_RECOVERED, -ENOMEM as above. No cancellation point. */
 MOTET_API int motet_rwlock_acquire_write(motet_rwlock *l, motet_time deadline);
 
 /* motet_rwlock_release: ends one acquire of either kind. 0; -EPERM: nobody holds it, or another thread does for writing;
- * -EINVAL. (Who the readers are is not known: a stray release ends some reader's hold.) Never waits. */
+ * -EINVAL. (Who the readers are is not known: a stray release ends some reader's hold. Shared: one of the caller's
+ * process, which must have one.) Never waits. */
 MOTET_API int motet_rwlock_release(motet_rwlock *l);
 
 /* ---- semaphore ------------------------------------------------------------------------------------- */
@@ -112,23 +118,29 @@ MOTET_API int motet_rwlock_release(motet_rwlock *l);
 #define MOTET_SEMAPHORE_MAX UINT32_MAX
 
 /* Permits to be taken and given back by anyone. Zero-initialised: no permits, unbounded. Waiters are woken in the order in
- * which they came; a thread that comes along may take a permit before the woken one does. */
+ * which they came; a thread that comes along may take a permit before the woken one does.
+ *
+ * Shared and bounded: which process has taken how many is known, and what one had that died is there again, for those that
+ * wait too. Nobody is told of it (no MOTET_RECOVERED): which permit it is that one gets can't be said. A process that
+ * releases more than it has taken releases permits of others. Unbounded, permits belong to nobody, and a death changes
+ * nothing. */
 typedef struct {
     uint64_t state_; /* low half: permits; high half: threads in a wait */
     uint32_t limit_; /* of a bounded one */
     uint32_t flags_;
-    uint64_t reserved_[2];
+    uint64_t reserved_[2]; /* for the shared form */
 } motet_semaphore;
 
 /* motet_semaphore_init: `value` permits. With MOTET_BOUNDED there will never be more than that. */
 MOTET_API int motet_semaphore_init(motet_semaphore *s, unsigned value, int flags);
 
 /* motet_semaphore_acquire: takes a permit, waiting for one until `deadline`. 0; -ETIMEDOUT, -ECANCELED, -EINTR, -EPERM,
- * -EINVAL. One compare-and-swap when there is a permit. */
+ * -EINVAL; shared and bounded, -ENOMEM: 2,048 threads of the process hold or wait for shared objects. One compare-and-swap
+ * when there is a permit (not where it is shared and bounded). */
 MOTET_API int motet_semaphore_acquire(motet_semaphore *s, motet_time deadline);
 
 /* motet_semaphore_release: gives `n` permits, all or none; 0 permits is fine. 0; -EOVERFLOW: that would be more than
- * MOTET_SEMAPHORE_MAX, or than a bounded semaphore had at first; -EINVAL. Never waits. */
+ * MOTET_SEMAPHORE_MAX, or than a bounded semaphore had at first; -EINVAL; shared, -EPERM. Never waits. */
 MOTET_API int motet_semaphore_release(motet_semaphore *s, unsigned n);
 
 /* motet_semaphore_value: how many permits there are: a moment's truth. */
@@ -160,18 +172,23 @@ MOTET_API int motet_event_wait(motet_event *e, motet_time deadline);
 
 /* ---- condition ------------------------------------------------------------------------------------- */
 
-/* A place to wait, under a lock, for news. Waiters of one condition may use different locks, of both kinds. */
+/* A place to wait, under a lock, for news. Waiters of one condition may use different locks, of both kinds.
+ *
+ * Shared: its locks are shared as well (-EINVAL otherwise, or when only the lock is shared). A notify whose waiter dies before it
+ * has the lock again goes to the next one that waits, if any does. */
 typedef struct {
     uint32_t word_; /* for the shared form */
     uint32_t flags_;
-    uint64_t reserved_;
+    uint64_t reserved_; /* likewise */
 } motet_condition;
 
 MOTET_API int motet_condition_init(motet_condition *c, int flags);
 
 /* motet_condition_wait: lets go of `held` and waits for a notify, in one step; acquires `held` again before it returns,
  * whatever it returns and however long that takes. There are no spurious wakes: 0 means that a notify chose this waiter.
- * 0; -ETIMEDOUT, -ECANCELED, -EINTR; -EPERM: `held` is not locked, nothing happened; -EINVAL. */
+ * 0; -ETIMEDOUT, -ECANCELED, -EINTR; -EPERM: `held` is not locked, nothing happened; -EINVAL. Shared: MOTET_RECOVERED, when
+ * who had the lock meanwhile died with it, whatever ended the wait; -ENOMEM: 2,048 threads of the process hold or wait for
+ * shared objects, nothing happened. */
 MOTET_API int motet_condition_wait(motet_condition *c, motet_lock *held, motet_time deadline);
 
 /* motet_condition_wait_r: the same for an rlock: lets go of all its levels and takes them again. -EPERM unless the caller
@@ -179,28 +196,31 @@ MOTET_API int motet_condition_wait(motet_condition *c, motet_lock *held, motet_t
 MOTET_API int motet_condition_wait_r(motet_condition *c, motet_rlock *held, motet_time deadline);
 
 /* motet_condition_wait_for: waits until holds(arg) is true; it is called under the lock, first at once. 0: it is true. At
- * the deadline its last value decides: 0 or -ETIMEDOUT. Other codes as motet_condition_wait; -EINVAL also for NULL
- * `holds`. */
+ * the deadline its last value decides: 0 or -ETIMEDOUT. Other codes as motet_condition_wait; MOTET_RECOVERED at once, for
+ * what `holds` looks at has to be mended first; -EINVAL also for NULL `holds`. */
 MOTET_API int motet_condition_wait_for(motet_condition *c, motet_lock *held, bool (*holds)(void *), void *arg,
                                        motet_time deadline);
 
 /* motet_condition_notify: wakes `n` of those that wait, or all when they are fewer, those that wait longest first. Unlike
  * in Python the caller need not hold the lock; but what the waiters look at must have changed under it, or they may miss
- * it. 0; -EINVAL. Never waits. */
+ * it. 0; -EINVAL; shared, -EPERM. Never waits. */
 MOTET_API int motet_condition_notify(motet_condition *c, unsigned n);
 
-/* motet_condition_notify_all: wakes all that wait. 0; -EINVAL. Never waits. */
+/* motet_condition_notify_all: wakes all that wait. 0; -EINVAL; shared, -EPERM. Never waits. */
 MOTET_API int motet_condition_notify_all(motet_condition *c);
 
 /* ---- barrier --------------------------------------------------------------------------------------- */
 
 /* A meeting point for a fixed number of parties, again and again. It is broken when a party gives up (deadline or
- * cancellation) or by abort: then nobody waits there until reset. */
+ * cancellation) or by abort: then nobody waits there until reset.
+ *
+ * Shared: the same between processes. It is also broken when a party dies that waits for the others; a death once all have
+ * come changes nothing for them. */
 typedef struct {
     uint64_t state_;   /* low half: phase; high half: who is inside */
     uint32_t parties_; /* 0: not initialised */
     uint32_t flags_;
-    uint64_t reserved_[2];
+    uint64_t reserved_[2]; /* for the shared form */
 } motet_barrier;
 
 /* motet_barrier_init: for `parties` of them, at least 1 and at most 2^31 - 1; otherwise -EINVAL. Every other call on a
@@ -209,14 +229,16 @@ MOTET_API int motet_barrier_init(motet_barrier *b, unsigned parties, int flags);
 
 /* motet_barrier_wait: waits until all parties have come, and returns a number from 0 to parties - 1, another for each of
  * them; parties - 1 for the last to come. -ETIMEDOUT, -ECANCELED: the caller gave up, and the barrier is broken; -EPIPE: it
- * is broken, or was reset meanwhile; -EINTR, -EPERM: the caller is no longer counted, the others wait on; -EINVAL. */
+ * is broken, or was reset meanwhile; -EINTR, -EPERM: the caller is no longer counted, the others wait on; -EINVAL; shared,
+ * -ENOMEM: 2,048 threads of the process hold or wait for shared objects. */
 MOTET_API int motet_barrier_wait(motet_barrier *b, motet_time deadline);
 
-/* motet_barrier_reset: makes the barrier whole and empty. Those that wait get -EPIPE. 0; -EINVAL. Never waits. */
+/* motet_barrier_reset: makes the barrier whole and empty. Those that wait get -EPIPE. 0; -EINVAL; shared, -EPERM. Never
+ * waits. */
 MOTET_API int motet_barrier_reset(motet_barrier *b);
 
 /* motet_barrier_abort: breaks the barrier: those that wait, and all that come until it is reset, get -EPIPE. Who was let
- * through before is not concerned. 0; -EINVAL. Never waits. */
+ * through before is not concerned. 0; -EINVAL; shared, -EPERM. Never waits. */
 MOTET_API int motet_barrier_abort(motet_barrier *b);
 
 /* motet_barrier_parties: how many must come; 0 before init. motet_barrier_waiting: how many wait now for the others.
