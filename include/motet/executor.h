@@ -278,29 +278,29 @@ MOTET_API motet_completions *motet_completions_close(motet_completions *it);
 /* MOTET_TASK(name, in type, out type) { body }: a task from one plain value to another, both copied. The body sees
  * `const in_type *in` and `out_type *out`, and returns 0 or a negative code. Types may be aligned to 64 bytes at most.
  * The task and its helpers are for the whole program: one name twice in it does not link. */
-#define MOTET_TASK(name, in_type, out_type)                                                           \
-    MOTET_TASK_DECLARE(name, in_type, out_type)                                                       \
-    int name##_submit(motet_executor *ex, MOTET__IN(in_type) * in, motet_future * *f)                 \
-    {                                                                                                 \
-        motet_bytes bytes = {in, sizeof(in_type)};                                                    \
-        return motet_submit(ex, &name, bytes, NULL, f);                                               \
-    }                                                                                                 \
-    int name##_result(motet_future *f, MOTET__OUT(out_type) * out, motet_time deadline)               \
-    {                                                                                                 \
-        return motet_future_take(f, &name, out, sizeof(out_type), deadline);                          \
-    }                                                                                                 \
-    int name##_map(motet_executor *ex, MOTET__IN(in_type) * in, MOTET__OUT(out_type) * out, size_t n, \
-                   const motet_map_options *opt)                                                      \
-    {                                                                                                 \
-        return motet_map(ex, &name, in, out, n, opt);                                                 \
-    }                                                                                                 \
-    static int motet_body_##name(MOTET__IN(in_type) * in, MOTET__OUT(out_type) * out);                \
-    static int motet_call_##name(const void *in, void *out)                                           \
-    {                                                                                                 \
-        return motet_body_##name((MOTET__IN(in_type) *)in, (MOTET__OUT(out_type) *)out);              \
-    }                                                                                                 \
-    const motet_task name = {#name, sizeof(in_type), sizeof(out_type), motet_call_##name, NULL};      \
-    MOTET__REGISTER(name)                                                                             \
+#define MOTET_TASK(name, in_type, out_type)                                                               \
+    MOTET_TASK_DECLARE(name, in_type, out_type)                                                           \
+    int name##_submit(motet_executor *ex_, MOTET__IN(in_type) * in_, motet_future * *f_)                  \
+    {                                                                                                     \
+        motet_bytes bytes_ = {in_, sizeof(in_type)};                                                      \
+        return motet_submit(ex_, &name, bytes_, NULL, f_);                                                \
+    }                                                                                                     \
+    int name##_result(motet_future *f_, MOTET__OUT(out_type) * out_, motet_time deadline_)                \
+    {                                                                                                     \
+        return motet_future_take(f_, &name, out_, sizeof(out_type), deadline_);                           \
+    }                                                                                                     \
+    int name##_map(motet_executor *ex_, MOTET__IN(in_type) * in_, MOTET__OUT(out_type) * out_, size_t n_, \
+                   const motet_map_options *opt_)                                                         \
+    {                                                                                                     \
+        return motet_map(ex_, &name, in_, out_, n_, opt_);                                                \
+    }                                                                                                     \
+    static int motet_body_##name(MOTET__IN(in_type) * in, MOTET__OUT(out_type) * out);                    \
+    static int motet_call_##name(const void *in_, void *out_)                                             \
+    {                                                                                                     \
+        return motet_body_##name((MOTET__IN(in_type) *)in_, (MOTET__OUT(out_type) *)out_);                \
+    }                                                                                                     \
+    const motet_task name = {#name, sizeof(in_type), sizeof(out_type), motet_call_##name, NULL};          \
+    MOTET__REGISTER(name)                                                                                 \
     static int motet_body_##name(MOTET__UNUSED MOTET__IN(in_type) * in, MOTET__UNUSED MOTET__OUT(out_type) * out)
 
 /* MOTET_TASK_BYTES_DECLARE(name): for headers, with the typed helpers
@@ -313,24 +313,24 @@ MOTET_API motet_completions *motet_completions_close(motet_completions *it);
     MOTET__C int name##_result(motet_future *f, motet_buffer *out, motet_time deadline);
 
 /* MOTET_TASK_BYTES(name) { body }: a task from bytes to bytes. The body sees `motet_bytes in` and appends to `motet_buffer *out`. */
-#define MOTET_TASK_BYTES(name)                                                 \
-    MOTET_TASK_BYTES_DECLARE(name)                                             \
-    int name##_submit(motet_executor *ex, motet_bytes in, motet_future **f)    \
-    {                                                                          \
-        return motet_submit(ex, &name, in, NULL, f);                           \
-    }                                                                          \
-    int name##_result(motet_future *f, motet_buffer *out, motet_time deadline) \
-    {                                                                          \
-        int code = motet_future_take(f, &name, NULL, 0, deadline);             \
-        if (code < 0)                                                          \
-            return code;                                                       \
-        motet_bytes value = motet_future_value(f);                             \
-        int e = motet_buffer_append(out, value.data, value.size);              \
-        return e < 0 ? e : code;                                               \
-    }                                                                          \
-    static int motet_body_##name(motet_bytes in, motet_buffer *out);           \
-    const motet_task name = {#name, 0, 0, NULL, motet_body_##name};            \
-    MOTET__REGISTER(name)                                                      \
+#define MOTET_TASK_BYTES(name)                                                    \
+    MOTET_TASK_BYTES_DECLARE(name)                                                \
+    int name##_submit(motet_executor *ex_, motet_bytes in_, motet_future **f_)    \
+    {                                                                             \
+        return motet_submit(ex_, &name, in_, NULL, f_);                           \
+    }                                                                             \
+    int name##_result(motet_future *f_, motet_buffer *out_, motet_time deadline_) \
+    {                                                                             \
+        int code_ = motet_future_take(f_, &name, NULL, 0, deadline_);             \
+        if (code_ < 0)                                                            \
+            return code_;                                                         \
+        motet_bytes value_ = motet_future_value(f_);                              \
+        int e_ = motet_buffer_append(out_, value_.data, value_.size);             \
+        return e_ < 0 ? e_ : code_;                                               \
+    }                                                                             \
+    static int motet_body_##name(motet_bytes in, motet_buffer *out);              \
+    const motet_task name = {#name, 0, 0, NULL, motet_body_##name};               \
+    MOTET__REGISTER(name)                                                         \
     static int motet_body_##name(MOTET__UNUSED motet_bytes in, MOTET__UNUSED motet_buffer *out)
 
 #endif

@@ -7,13 +7,18 @@
 
 enum { NODES_ON_STACK = 32 };
 
-int motet_wait_all(motet_future *const *f, size_t n, motet_time deadline)
+static bool all_there(motet_future *const *f, size_t n)
 {
-    if (!f && n)
-        return -EINVAL;
     for (size_t i = 0; i < n; i++)
         if (!f[i])
-            return -EINVAL;
+            return false;
+    return true;
+}
+
+int motet_wait_all(motet_future *const *f, size_t n, motet_time deadline)
+{
+    if ((!f && n) || !all_there(f, n))
+        return -EINVAL;
     for (size_t i = 0; i < n; i++) {
         int e = motet_future_wait(f[i], deadline);
         if (e < 0)
@@ -65,11 +70,8 @@ static int help_until_any(motet_future *const *f, size_t n, motet_time deadline)
 
 int motet_wait_any(motet_future *const *f, size_t n, motet_time deadline)
 {
-    if (!f || !n || n > INT32_MAX)
+    if (!f || !n || n > INT32_MAX || !all_there(f, n))
         return -EINVAL;
-    for (size_t i = 0; i < n; i++)
-        if (!f[i])
-            return -EINVAL;
     int i = first_over(f, n);
     if (i >= 0)
         return i;
@@ -131,11 +133,8 @@ static void on_done(motet_future *f, void *arg)
 
 int motet_completions_open(motet_completions **it, motet_future *const *f, size_t n)
 {
-    if (!it || (!f && n) || n >= INT32_MAX)
+    if (!it || (!f && n) || n >= INT32_MAX || !all_there(f, n))
         return -EINVAL;
-    for (size_t i = 0; i < n; i++)
-        if (!f[i])
-            return -EINVAL;
     motet_completions *made = sys_alloc_zero(1, sizeof *made + n * sizeof *made->entries);
     if (!made)
         return -ENOMEM;
