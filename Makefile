@@ -6,12 +6,13 @@ DESTDIR ?=
 B ?= build
 ARGS ?=
 
-.PHONY: help build test prove demo bench bench-peers install clean
+.PHONY: help build test prove chaos demo bench bench-peers install clean
 
 help:
 	@echo 'make demo         build, then see it work on all files under /usr/include'
 	@echo 'make test         build and run every test (ARGS="-v park": only these, in full)'
 	@echo 'make prove        the proof machinery at small counts: explorer, kills, museum, mutants; some minutes'
+	@echo 'make chaos        kills processes of a family at random while it works, and balances its books; half a minute'
 	@echo 'make bench        measure; make bench-peers first installs what it is measured against'
 	@echo 'make install      into PREFIX ($(PREFIX)), below DESTDIR'
 	@echo 'make build clean  what they say; B=$(B) is the directory'
@@ -26,6 +27,9 @@ test: build
 
 prove: build
 	@tools/prove $(B) $(ARGS)
+
+chaos: build
+	@$(B)/tests/chaos/motet-chaos $(ARGS)
 
 demo: build
 	@examples/demo.sh $(B)
