@@ -13,7 +13,7 @@ typedef struct afresh_entry {
 void motet__afresh_register(afresh_entry *entry);
 
 #define AFRESH(forget_)                                                                      \
-    __attribute__((constructor)) static void forget_##_registers(void)                       \
+    __attribute__((constructor(101))) static void forget_##_registers(void)                       \
     {                                                                                        \
         static afresh_entry entry = {.forget = forget_};                                     \
         motet__afresh_register(&entry);                                                      \

@@ -16,7 +16,7 @@
 static guard starting; /* of guard and zygote; and of joining */
 static pid_t known_pid; /* of this process, as far as it knows */
 
-__attribute__((constructor)) static void begins(void) { known_pid = sys_pid(); }
+__attribute__((constructor(101))) static void begins(void) { known_pid = sys_pid(); }
 
 /* ---- guard and zygote ------------------------------------------------------------------------------ */
 
@@ -117,6 +117,7 @@ static int start_watchers(void)
         e = fork_guard(root, report);
         sys_signals_restore(&self->signals);
     }
+    known_pid = sys_pid();
     const int opened[] = {root, report[0], report[1]};
     for (int i = 0; i < 3; i++)
         if (opened[i] >= 0)
@@ -351,7 +352,7 @@ static int join_lazily(void)
 int motet_after_fork_child(void)
 {
     process_self *self = &motet__process;
-    if (known_pid == sys_pid())
+    if (motet__process_allowed() && known_pid == sys_pid())
         return -EINVAL;
     motet__process_afresh();
     self->explicitly = false;

@@ -134,7 +134,7 @@ static void close_watcher(void)
 /* What motet_init of the executed program reads. */
 static int exec_program(slot *s, uint64_t taken, member_tag tag)
 {
-    static char *const no_argv[] = {NULL};
+    static char *const no_argv[] = {(char *)(uintptr_t)"motet", NULL};
     const process_self *self = &motet__process;
     char text[256];
     int fds[] = {motet__family_fd(), self->bell, self->guard_bell};
