@@ -50,13 +50,11 @@ static int acquire(uint32_t *at, member_tag self, motet_time deadline, unsigned 
             if (r >= 0)
                 return r;
         }
-        if (over && taken == self)
-            return over; /* it never slept, and owes nothing */
-        /* Also who leaves may have been woken, and others sleep. */
-        if (!(word & CLAIM_WAITED) && !atomic_cas_relaxed(at, &word, word | CLAIM_WAITED))
-            continue;
+        /* Then no wake was for this one: whoever is woken comes by here without it, and says anew that others may sleep. */
         if (over)
             return over;
+        if (!(word & CLAIM_WAITED) && !atomic_cas_relaxed(at, &word, word | CLAIM_WAITED))
+            continue;
         int e = motet__family_wait(at, word | CLAIM_WAITED, deaths, deadline, flags);
         taken = self | CLAIM_WAITED;
         over = e < 0 && (e != -EINTR || interruptible) ? e : 0;
