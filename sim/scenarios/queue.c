@@ -209,6 +209,149 @@ SIM_SCENARIO(queue_join, .about = "join comes back when both items are done, and
     close_all();
 }
 
+/* ---- the ring's two ends --------------------------------------------------------------------------- */
+
+/* Who could not have been let through first: a result of `many` says how much there was when it went through. */
+static int many;
+
+static void puts_two_at_once(void *arg)
+{
+    static const int items[2] = {4, 8};
+    many = motet_queue_put_many(q, items, 2, MOTET_NOWAIT);
+}
+
+SIM_SCENARIO(queue_put_many_at_once, .about = "put_many found all the room there was at one moment")
+{
+    int item = 0;
+    open_queue(&q, MOTET_FIFO, 2);
+    puts_one((void *)0);
+    sim_spawn(puts_two_at_once, NULL, "putter");
+    SIM_CHECK_EQ(motet_queue_get(q, &item, MOTET_NOWAIT), 0);
+    SIM_CHECK_EQ(item, 1);
+    size_t size = motet_queue_size(q);
+    int e = motet_queue_get(q, &item, MOTET_NOWAIT);
+    sim_join_all();
+    SIM_CHECK(many == 1 || many == 2);
+    SIM_CHECK(many == 2 || (size == 1 && e == 0 && item == 4)); /* one: it came before all of these */
+    SIM_CHECK_EQ(motet_queue_size(q), (size_t)(many - (e == 0)));
+    close_all();
+}
+
+static void gets_three_at_once(void *arg)
+{
+    int items[3];
+    many = motet_queue_get_many(q, items, 3, MOTET_NOWAIT);
+    for (int i = 0; i < many; i++)
+        SIM_CHECK_EQ(items[i], 1 << i);
+}
+
+SIM_SCENARIO(queue_get_many_at_once, .about = "get_many found all the items there were at one moment")
+{
+    int item = 4;
+    open_queue(&q, MOTET_FIFO, 3);
+    puts_one((void *)0);
+    puts_one((void *)1);
+    sim_spawn(gets_three_at_once, NULL, "getter");
+    SIM_CHECK_EQ(motet_queue_put(q, &item, MOTET_NOWAIT), 0);
+    size_t size = motet_queue_size(q);
+    int e = motet_queue_put(q, &item, MOTET_NOWAIT);
+    sim_join_all();
+    SIM_CHECK(many == 2 || many == 3);
+    SIM_CHECK(many == 3 || (size == 1 && e == 0)); /* two: it came before all of these */
+    SIM_CHECK_EQ(motet_queue_size(q), (size_t)(3 + (e == 0) - many));
+    close_all();
+}
+
+static void puts_and_gets(void *arg)
+{
+    int item = 1;
+    for (int i = 0; i < 2; i++) {
+        SIM_CHECK_EQ(motet_queue_put(q, &item, MOTET_NOWAIT), 0);
+        SIM_CHECK_EQ(motet_queue_get(q, &item, MOTET_NOWAIT), 0);
+    }
+}
+
+SIM_SCENARIO(queue_size_at_a_moment, .about = "a size that was true at one moment: never more than there can be")
+{
+    open_queue(&q, MOTET_FIFO, 1);
+    sim_spawn(puts_and_gets, NULL, "other");
+    for (int i = 0; i < 2; i++)
+        SIM_CHECK(motet_queue_size(q) <= 1);
+    sim_join_all();
+    SIM_CHECK_EQ(motet_queue_size(q), 0);
+    close_all();
+}
+
+SIM_SCENARIO(queue_last_getter_closes,
+             .about = "who got the last item closes, with the put that brought it on its way out")
+{
+    open_queue(&q, MOTET_FIFO, 1);
+    sim_spawn(puts_one, (void *)0, "putter");
+    gets_one((void *)0);
+    q = motet_queue_close(q);
+    sim_join_all();
+    SIM_CHECK_EQ(got[0], 1);
+    close_all();
+}
+
+SIM_SCENARIO(queue_putter_closes, .about = "who put when there was room again gets that back and closes")
+{
+    open_queue(&q, MOTET_FIFO, 1);
+    puts_one((void *)0);
+    sim_spawn(gets_one, (void *)0, "getter");
+    puts_one((void *)1);
+    gets_one((void *)1);
+    q = motet_queue_close(q);
+    sim_join_all();
+    SIM_CHECK_EQ(got[0], 1);
+    SIM_CHECK_EQ(got[1], 2);
+    close_all();
+}
+
+/* Two slots to begin with, then four and a spare array, then two again. */
+enum { LARGE = 32 * 1024 };
+
+static void puts_large(void *arg)
+{
+    static int item[LARGE / sizeof(int)];
+    for (int i = 1; i <= 3; i++) {
+        item[0] = item[LARGE / sizeof(int) - 1] = i;
+        SIM_CHECK_EQ(motet_queue_put(q, item, MOTET_NOWAIT), 0);
+    }
+}
+
+SIM_SCENARIO(queue_grows, .about = "the array grows and shrinks under gets: all come out in order")
+{
+    static int item[LARGE / sizeof(int)];
+    SIM_CHECK_EQ(motet_queue_open(&q, LARGE, NULL), 0);
+    sim_spawn(puts_large, NULL, "putter");
+    for (int i = 1; i <= 3; i++) {
+        SIM_CHECK_EQ(motet_queue_get(q, item, MOTET_FOREVER), 0);
+        SIM_CHECK_EQ(item[0], i);
+        SIM_CHECK_EQ(item[LARGE / sizeof(int) - 1], i);
+    }
+    sim_join_all();
+    SIM_CHECK(!q->spare || q->mask == 3);
+    close_all();
+}
+
+static void shuts(void *arg) { SIM_CHECK_EQ(motet_queue_shutdown(q), 0); }
+
+SIM_SCENARIO(queue_shutdown_is_final, .about = "who finds a queue shut and empty finds nothing put later")
+{
+    int item = 1, more = 2;
+    open_queue(&q, MOTET_FIFO, 2);
+    sim_spawn(shuts, NULL, "shutter");
+    sim_spawn(drains, NULL, "drain");
+    int first = motet_queue_put(q, &item, MOTET_FOREVER), second = motet_queue_put(q, &more, MOTET_FOREVER);
+    SIM_CHECK(first == 0 || (first == -EPIPE && second == -EPIPE));
+    SIM_CHECK(second == 0 || second == -EPIPE);
+    sim_join_all();
+    SIM_CHECK_EQ(n_got, (first == 0) + (second == 0));
+    SIM_CHECK_EQ(motet_queue_size(q), 0);
+    close_all();
+}
+
 /* ---- select ---------------------------------------------------------------------------------------- */
 
 static void puts_other(void *arg)

@@ -2,7 +2,7 @@
 /* Threads that race on one queue. The properties: every item is got exactly once, those of one producer in
  * order, and nobody sleeps while there is something for him: a wake that somebody swallowed is a test that
  * never ends. */
-#include "queue/store.h"
+#include "queue/ring.h"
 #include "queue/test_help.h"
 #include "queue/waitable.h"
 
@@ -128,6 +128,8 @@ static void run(race settings, size_t capacity, motet_queue_order order)
     }
     gate g = getters_of(r->q), h = putters_of(r->q);
     CHECK_EQ(g.waiting | g.woken | h.waiting | h.woken, 0);
+    CHECK_EQ((r->q->in.word | r->q->out.word) & (RING_HELD | RING_GATE), 0);
+    CHECK_EQ(r->q->flags & QUEUE_SHOWN, 0);
     motet_queue_close(r->q);
 }
 

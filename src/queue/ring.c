@@ -122,7 +122,7 @@ static uint64_t take(motet_queue *q, uint64_t w, uint64_t in, void *items, size_
 {
     copy_out(q, ring_position(w), items, n);
     w += n * RING_STEP;
-    q->out.seen = w & RING_SPARE ? ring_position(w) : in; /* with a spare array: look again, as ring_look_for_items */
+    q->out.seen = in; /* with a spare array queue_unlock_taken sees to it that the next one looks again */
     return w;
 }
 
