@@ -17,6 +17,8 @@
 /* Nothing happened for so long although all could run: a hang. Far above what a busy machine takes. */
 #define HANG_NS (60 * MOTET_S)
 
+enum { LOOKS_MAX = 10000 };
+
 typedef struct options {
     unsigned workers, kills, roots;
     uint32_t seed;
@@ -117,9 +119,20 @@ static void kill_watcher(crew *c)
         (which ? &c->zygotes : &c->guards)[0]++;
 }
 
+/* Every other time one that holds something, if one is seen to do so. */
+static unsigned choose_victim(crew *c)
+{
+    bool hunt = dice(&c->seed, 2);
+    for (int looks = 0; hunt && looks < LOOKS_MAX; looks++)
+        for (unsigned i = 0; i < c->workers; i++)
+            if (atomic_load_relaxed(&c->sea->seats[i].holding))
+                return i;
+    return dice(&c->seed, c->workers);
+}
+
 static void kill_worker(crew *c)
 {
-    unsigned i = dice(&c->seed, c->workers);
+    unsigned i = choose_victim(c);
     /* Sometimes two at once, and sometimes one that has only just been started. */
     unsigned j = dice(&c->seed, 8) ? i : dice(&c->seed, c->workers);
     send(c, i, SIGKILL);

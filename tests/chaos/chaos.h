@@ -28,6 +28,7 @@ extern const char *const deed_names[DEEDS];
 /* One worker's own page of the books. A replacement takes over the seat and finds it as the dead one left it. */
 typedef struct seat {
     _Alignas(64) uint32_t deed;
+    uint32_t holding;     /* it is between an acquire and its release */
     uint64_t done[DEEDS]; /* operations that came to their end */
     uint64_t recovered;   /* MOTET_RECOVERED that it was told */
     uint64_t blocks;      /* allocated by whoever sat here, less those freed here */

@@ -39,12 +39,14 @@ static bool had(sea *s, seat *me, int e, const char *what)
     return e >= 0;
 }
 
-/* Keeps the compiler from moving the halves of an update together. */
-static void half_done(uint32_t *seed)
+/* In the middle of an operation, holding something: mostly for a moment, now and then for so long that a killer sees it. */
+static void half_done(seat *me, uint32_t *seed)
 {
-    for (volatile uint32_t i = dice(seed, 40); i; i--) {}
+    atomic_store_seq_cst(&me->holding, 1);
+    for (volatile uint32_t i = dice(seed, dice(seed, 8) ? 40 : 10000); i; i--) {}
     if (dice(seed, 64) == 0)
         motet_yield();
+    atomic_store_seq_cst(&me->holding, 0);
 }
 
 /* ---- deeds ----------------------------------------------------------------------------------------- */
@@ -78,7 +80,7 @@ static void transfer(sea *s, seat *me, uint32_t *seed)
     atomic_store_release(&s->journal.open, 1);
     int64_t amount = dice(seed, 10);
     s->purses[from] -= amount;
-    half_done(seed);
+    half_done(me, seed);
     s->purses[to] += amount;
     atomic_store_release(&s->journal.open, 0);
     motet_lock_release(&s->lock);
@@ -88,7 +90,7 @@ static void permit(sea *s, seat *me, uint32_t *seed)
 {
     if (!had(s, me, motet_semaphore_acquire(&s->permits, PATIENCE), "semaphore_acquire"))
         return;
-    half_done(seed);
+    half_done(me, seed);
     int e = motet_semaphore_release(&s->permits, 1);
     if (e != 0)
         wrong(s, "semaphore_release", e, 0);
@@ -100,7 +102,7 @@ static void read_page(sea *s, seat *me, uint32_t *seed)
     if (!had(s, me, e, "rwlock_acquire_read"))
         return;
     uint64_t first = s->page[0];
-    half_done(seed);
+    half_done(me, seed);
     for (int i = 1; i < 16 && e == 0; i++)
         if (s->page[i] != first && atomic_load_relaxed(&s->page[i]) != first)
             break; /* a writer died: whoever writes next mends it */
@@ -116,7 +118,7 @@ static void write_page(sea *s, seat *me, uint32_t *seed)
     for (int i = 0; i < 16; i++) {
         s->page[i] = next;
         if (i == 7)
-            half_done(seed);
+            half_done(me, seed);
     }
     for (int i = 0; i < 16; i++)
         if (s->page[i] != next)
@@ -217,6 +219,7 @@ int worker(void *arg)
     sea *s = p->sea;
     seat *me = &s->seats[p->seat];
     uint32_t seed = p->seed;
+    atomic_store_seq_cst(&me->holding, 0); /* whoever sat here may have died so */
     while (!atomic_load_acquire(&s->over)) {
         enum deed deed = dice(&seed, 100) ? (enum deed)(1 + dice(&seed, DEEDS - 2)) : MEET;
         atomic_store_relaxed(&me->deed, deed);
