@@ -146,32 +146,31 @@ bool sys_has_child(pid_t pid)
 }
 
 /* Without the kernel's list: all processes, by their parents. */
-static int children_by_parent(pid_t *ret, int n)
+static int children_by_parent(pid_t of, pid_t *ret, int n)
 {
     DIR *dir = opendir("/proc");
     if (!dir)
         return -errno;
     int count = 0;
-    pid_t self = getpid();
     for (struct dirent *e; count < n && (e = readdir(dir)) != NULL;) {
         char path[300], stat[512];
         if (e->d_name[0] < '1' || e->d_name[0] > '9')
             continue;
         snprintf(path, sizeof path, "/proc/%s/stat", e->d_name);
         const char *parent = read_proc(path, stat, sizeof stat) < 0 ? NULL : stat_word(stat, 4);
-        if (parent && atoi(parent) == self)
+        if (parent && atoi(parent) == of)
             ret[count++] = atoi(e->d_name);
     }
     closedir(dir);
     return count;
 }
 
-int sys_children(pid_t *ret, int n)
+/* Those that one of its threads has started. */
+static int children_of_task(const char *path, pid_t *ret, int n)
 {
-    char path[64], list[4096];
-    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)gettid());
+    char list[4096];
     if (read_proc(path, list, sizeof list) < 0)
-        return children_by_parent(ret, n);
+        return -ENOENT;
     int count = 0;
     char *at = list, *end;
     for (; count < n; at = end) {
@@ -181,6 +180,26 @@ int sys_children(pid_t *ret, int n)
         ret[count++] = (pid_t)pid;
     }
     return count;
+}
+
+int sys_children(pid_t of, pid_t *ret, int n)
+{
+    char path[300];
+    snprintf(path, sizeof path, "/proc/%d/task", (int)of);
+    DIR *dir = opendir(path);
+    int count = 0;
+    bool listed = dir != NULL;
+    for (struct dirent *e; listed && count < n && (e = readdir(dir)) != NULL;) {
+        if (e->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof path, "/proc/%d/task/%.20s/children", (int)of, e->d_name);
+        int more = children_of_task(path, ret + count, n - count);
+        listed = more >= 0;
+        count += more > 0 ? more : 0;
+    }
+    if (dir)
+        closedir(dir);
+    return listed ? count : children_by_parent(of, ret, n);
 }
 
 void sys_adopt_orphans(void) { prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
@@ -206,6 +225,8 @@ int sys_pidfd_kill(int pidfd, int number)
 }
 
 void sys_kill(pid_t child) { kill(child, SIGKILL); }
+
+void sys_stop(pid_t child) { kill(child, SIGSTOP); }
 
 /* linux/pidfd.h of 6.15 and later. */
 struct pidfd_exit {

@@ -45,8 +45,8 @@ int sys_pidfd_reap_any(int pidfd, int *ret_code);
 
 bool sys_has_child(pid_t pid);
 
-/* Up to n pids of children, orphans among them: how many; -errno without /proc. */
-int sys_children(pid_t *ret, int n);
+/* Up to n pids of children of the process `of`, orphans among them: how many; -errno without /proc. */
+int sys_children(pid_t of, pid_t *ret, int n);
 
 /* Orphans below this process come to it. */
 void sys_adopt_orphans(void);
@@ -56,8 +56,9 @@ int sys_pidfd_open(pid_t pid);
 /* 0; -ESRCH it was reaped; -EPERM. */
 int sys_pidfd_kill(int pidfd, int number);
 
-/* SIGKILL to a child that is not yet reaped. */
+/* SIGKILL to a child that is not yet reaped; SIGSTOP to one of whom the caller knows as much. */
 void sys_kill(pid_t child);
+void sys_stop(pid_t child);
 
 /* How the process ended that a pidfd stood for, when it was another's child: 1 and *ret_code set; 0: the kernel can't tell. */
 int sys_pidfd_code(int pidfd, int *ret_code);

@@ -117,14 +117,28 @@ void motet__stranger_ended(member_tag tag)
 
 struct killing {
     uint32_t alive;
-    bool guard_too;
+    bool in_order;
 };
+
+enum { CHILDREN_AT_ONCE = 64, GENERATIONS = 8 };
+
+/* What a process that is stopped has started by itself, and what that has: they would have nobody here to come to. */
+static void kill_below(pid_t pid, int generations)
+{
+    pid_t pids[CHILDREN_AT_ONCE];
+    int n = generations ? sys_children(pid, pids, CHILDREN_AT_ONCE) : 0;
+    for (int i = 0; i < n; i++) {
+        sys_stop(pids[i]);
+        kill_below(pids[i], generations - 1);
+        sys_kill(pids[i]);
+    }
+}
 
 static bool kill_member(member *m, member_tag tag, void *arg)
 {
     struct killing *k = arg;
     control *c = the_control();
-    if (tag == motet__watcher()->self || tag == c->root || (tag == c->guard.tag && !k->guard_too))
+    if (tag == motet__watcher()->self || tag == c->root || tag == c->guard.tag)
         return true;
     int fd = open_member(m);
     if (fd < 0) {
@@ -134,19 +148,19 @@ static bool kill_member(member *m, member_tag tag, void *arg)
         k->alive += fd != -ESRCH;
         return true;
     }
+    if (!k->in_order && !sys_has_child(m->pid) && sys_pidfd_kill(fd, SIGSTOP) == 0)
+        kill_below(m->pid, GENERATIONS);
     sys_pidfd_kill(fd, SIGKILL);
     k->alive += !sys_pidfd_ended(fd);
     sys_close(fd);
     return true;
 }
 
-enum { CHILDREN_AT_ONCE = 256 };
-
 /* Members, and all else that has come here: what members have started and left behind. */
 static void kill_children(void)
 {
     pid_t pids[CHILDREN_AT_ONCE];
-    int n = sys_children(pids, CHILDREN_AT_ONCE);
+    int n = sys_children(sys_pid(), pids, CHILDREN_AT_ONCE);
     for (int i = 0; i < n; i++)
         sys_kill(pids[i]);
 }
@@ -186,7 +200,7 @@ void motet__family_end(uint32_t how)
     }
     end_zygote();
     for (;;) {
-        struct killing k = {0};
+        struct killing k = {.in_order = in_order};
         motet__members_each(kill_member, &k);
         if (!in_order)
             kill_children();
