@@ -32,6 +32,7 @@ enum {
     EVENTFDS_MAX = 32,
     NAMES_MAX = 64,
     LOOKED_MAX = 8,
+    TOUCHES_MAX = 6,
     CELLS_MAX = 1 << 14, /* of plain data, of one execution; a power of two */
     DEVIATIONS_MAX = 4096,
     STACK_SIZE = 128 * 1024,
@@ -210,6 +211,7 @@ typedef struct search {
     int mode;
     bool weak;
     bool plain; /* nothing is left out: to prove that what is left out is no loss */
+    bool quiet; /* MODE_PCT: no faults, and no deadline passes while anybody can go on */
     int bound;  /* preemptions; -1: any */
     int faults_max;
     uint64_t random;
@@ -221,7 +223,7 @@ typedef struct search {
     uint32_t seen_bits, seen_count;
     /* MODE_PCT */
     int depth, lowest;
-    uint32_t changes[16], steps_seen;
+    uint32_t changes[16], asked_max;
     /* MODE_REPLAY, and what a failure was */
     deviation *script;
     uint32_t script_count, script_next;
@@ -232,20 +234,15 @@ typedef struct search {
 
 enum { RAN_OK, RAN_FAILED, RAN_CUT };
 
-/* An access to plain data: by whom, when, to which bytes of the cell. */
-typedef struct touch {
-    const void *pc;
-    uint16_t clock; /* 0: none */
-    uint8_t thread, bytes;
-    bool writes, atomic;
-} touch;
+/* An access to plain data, in one word: by whom, at which of its clocks, to which bytes of the cell. */
+typedef uint64_t touch;
 
-/* Eight bytes of memory, and who touched them last. */
+/* Eight bytes of memory, and who touched them last: a line of the cache. */
 typedef struct cell {
     uintptr_t addr;
     uint32_t epoch;
-    uint8_t next; /* to be replaced */
-    touch touches[6];
+    uint8_t count, last, next; /* touches; the last one; the one to be replaced */
+    touch touches[TOUCHES_MAX];
 } cell;
 
 typedef struct engine {
@@ -258,6 +255,7 @@ typedef struct engine {
     void *sp;        /* of the engine's own context */
     uintptr_t pointer;
     uint32_t epoch, point, steps, writes;
+    uint32_t asked; /* schedules, of this execution */
     int64_t now;
     uint64_t random; /* of sys_random */
     int preemptions, faults;
@@ -278,6 +276,7 @@ typedef struct engine {
     uint32_t locs_count;
     vclock fences; /* `seen` of every seq_cst fence so far */
     cell *cells;
+    const void *(*cells_pc)[TOUCHES_MAX]; /* where each touch stands in the program */
     const void *race_at[2]; /* where the two accesses of a race stand in the program */
 
     thread *sleepers;                /* on futexes, those that sleep longest first */
@@ -418,8 +417,11 @@ int sim_replay(const sim_scenario *s, bool weak, const deviation *d, uint32_t n,
 /* ---- run.c ----------------------------------------------------------------------------------------- */
 typedef struct run_result {
     uint64_t schedules, cut, total; /* cut: left before their end, since what would follow was seen */
-    uint32_t steps_max;
+    uint32_t asked_max;             /* most steps of one that somebody else might have taken */
+    int threads_max;
+    double miss; /* probability to have missed what has this depth, of MODE_PCT */
     bool failed, complete, weak;
+    bool unfinished; /* of a full run: some bound was not exhausted */
     deviation *deviations;
     uint32_t deviations_count;
     char message[600];
@@ -432,9 +434,10 @@ typedef struct ends {
 } ends;
 typedef struct run_plan {
     int mode;
-    bool weak, plain;
+    bool weak, plain, quiet;
     int bound, depth, faults_max;
     uint64_t schedules;
+    double miss;    /* MODE_PCT: until what has this depth is missed with at most this probability; 0: not asked */
     double seconds; /* 0: any */
     uint64_t seed;
     bool progress;
@@ -442,9 +445,24 @@ typedef struct run_plan {
     void (*each)(void *arg); /* after each execution that was not cut */
     void *arg;
 } run_plan;
-/* Of the real clock. */
+/* Of this process's CPU: other programs of a busy machine do not count. */
 double sim_seconds(void);
 void sim_explore(const sim_scenario *s, const run_plan *plan, run_result *ret);
+
+/* ---- plan.c ---------------------------------------------------------------------------------------- */
+enum { SCENARIOS_MAX = 512 };
+typedef struct run_options {
+    run_plan plan;
+    bool planned; /* a search was named: `plan`; else each scenario's own */
+    bool full;    /* its own is run to the end, or it is a failure */
+    bool verbose, ends;
+    double scale; /* of its counts */
+    int jobs;
+    uint64_t least; /* schedules in all, or it is a failure */
+} run_options;
+/* True: every scenario came to what it should. */
+bool sim_run_all(const sim_scenario **wanted, int n, const run_options *o);
+void sim_say_where(const void *const at[2]);
 
 /* ---- litmus.c -------------------------------------------------------------------------------------- */
 int sim_litmus_run(const char *only, bool verbose, bool plain);

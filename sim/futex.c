@@ -307,6 +307,8 @@ void sim_join_all(void)
             sim_join(i);
 }
 
+int sim_self(void) { return S->current->id; }
+
 void sim_mortal(bool on) { S->current->mortal = on; }
 
 bool sim_dead(int id)

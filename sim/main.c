@@ -31,7 +31,7 @@ static const char help[] =
     "  --weak          under the weak memory model (else sequentially consistent)\n"
     "  --faults N      at most N faults an execution (of those that the scenario allows)\n"
     "  --schedules N   at most so many\n"
-    "  --seconds S     at most so long\n"
+    "  --seconds S     at most so long, of CPU\n"
     "  --seed N        where random numbers begin\n"
     "  --plain         leaves out no schedule, equivalent or not (with --bound, litmus)\n"
     "  --ends          counts ends that differ in more than the order of independent steps\n"
@@ -39,7 +39,15 @@ static const char help[] =
     "\n"
     "Without a search each scenario is run by its own plan: --bound 2 and, with a fault, --bound 1, to the end or a "
     "limit;\n"
-    "--bound 1 --weak; --pct 3 without and with --weak; --random --weak. --scale N makes its counts N times as large.\n"
+    "--pct 2 until it misses one in 1000 at most (and --pct 3, one in 100, if it is short); --bound 1 --weak; --pct 3 "
+    "without\n"
+    "and with --weak; --random --weak.\n"
+    "\n"
+    "  --scale N       makes the plan's counts N times as large\n"
+    "  --full          to the end, whatever the limit: else it has failed\n"
+    "  --least N       fails with fewer schedules in all\n"
+    "  --jobs N        in N processes\n"
+    "\n"
     "SCENARIO may end with *.\n";
 
 _Noreturn static void usage(const char *what, const char *arg)
@@ -78,12 +86,9 @@ static void catch_crashes(void)
 /* ---- commands -------------------------------------------------------------------------------------- */
 
 typedef struct options {
-    run_plan plan;
-    bool planned; /* a search was named */
+    run_options how;
     const char *names[64];
     int names_count;
-    bool verbose, ends;
-    double scale; /* of the plan's counts */
 } options;
 
 static bool matches(const char *name, const char *wanted)
@@ -107,118 +112,16 @@ static int list(void)
     return 0;
 }
 
-/* One line of what a plan came to, at the end of the scenario's line. */
-static void say(const run_plan *p, const run_result *r)
-{
-    static const char *const modes[] = {"bound", "random", "pct", "replay"};
-    printf("  %s", modes[p->mode]);
-    if (p->mode == MODE_DFS)
-        printf(" %d", p->bound);
-    if (p->mode == MODE_PCT)
-        printf(" %d", p->depth);
-    printf("%s%s: %llu%s", p->weak ? " weak" : "", p->faults_max ? " faults" : "", (unsigned long long)r->schedules,
-           p->mode != MODE_DFS || r->failed ? ""
-           : r->complete                    ? " (all)"
-                                            : " (limit)");
-}
-
-/* True: it failed. */
-static bool run_plan_of(const sim_scenario *s, const run_plan *p, run_result *r)
-{
-    sim_explore(s, p, r);
-    r->total += r->schedules;
-    say(p, r);
-    if (p->ends)
-        printf(" %zu ends", p->ends->count);
-    fflush(stdout);
-    return r->failed;
-}
-
-static bool run_by_own_plan(const sim_scenario *s, const options *o, run_result *r)
-{
-    uint64_t cap = (uint64_t)((s->cap ? s->cap : 60) * 1000 * o->scale), some = (uint64_t)(10000 * o->scale);
-    const run_plan plans[] = {
-        {.mode = MODE_DFS, .bound = s->bound ? s->bound : 2, .schedules = cap},
-        {.mode = MODE_DFS, .bound = 1, .faults_max = s->faults & SIM_DEATHS ? 2 : 1, .schedules = cap},
-        {.mode = MODE_DFS, .bound = 1, .weak = true, .schedules = cap / 4},
-        {.mode = MODE_PCT,
-         .depth = s->pct ? s->pct : 3,
-         .faults_max = s->faults ? 2 : 0,
-         .schedules = some * (s->pct > 3 ? 10 : 1),
-         .seed = s->pct > 3 ? 5 : 1},
-        {.mode = MODE_RANDOM, .weak = true, .faults_max = s->faults ? 1 : 0, .schedules = some, .seed = 2},
-        {.mode = MODE_PCT, .depth = 3, .weak = true, .schedules = some, .seed = 3},
-    };
-    for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) {
-        if ((i == 1 && !s->faults) || (s->weak_only && !plans[i].weak))
-            continue;
-        if (run_plan_of(s, &plans[i], r)) {
-            r->weak = plans[i].weak;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* In the words of addr2line, if there is one. */
-static void say_where(const void *const at[2])
-{
-    char command[200], line[300];
-    for (int i = 0; i < 2 && at[i]; i++) {
-        snprintf(command, sizeof command, "addr2line -s -f -p -e /proc/%d/exe %p 2>/dev/null", (int)getpid(),
-                 (const void *)((const char *)at[i] - 1));
-        FILE *f = popen(command, "r");
-        if (f && fgets(line, sizeof line, f))
-            printf("    %s at %s", i ? "before it" : "the race", line);
-        if (f)
-            pclose(f);
-    }
-}
-
-static bool run_scenario(const sim_scenario *s, const options *o, uint64_t *total)
-{
-    run_result r = {.deviations = malloc(DEVIATIONS_MAX * sizeof(deviation))};
-    printf("%-28s", s->name);
-    fflush(stdout);
-    bool failed;
-    if (o->planned) {
-        ends e = {0};
-        run_plan plan = o->plan;
-        plan.ends = o->ends ? &e : NULL;
-        failed = run_plan_of(s, &plan, &r);
-        r.weak = o->plan.weak;
-        free(e.states);
-    } else {
-        failed = run_by_own_plan(s, o, &r);
-    }
-    printf("  %s\n", failed == s->must_fail ? failed ? "caught" : "ok" : failed ? "FAILED" : "NOT CAUGHT");
-    if (failed && (!s->must_fail || o->verbose)) {
-        printf("    %s\n", r.message);
-        say_where(r.race_at);
-        printf("    replay: ");
-        sim_seed_print(stdout, s, r.weak, r.deviations, r.deviations_count);
-    }
-    free(r.deviations);
-    *total += r.total;
-    return failed == s->must_fail;
-}
-
 static int run(const options *o)
 {
-    int n = 0, wrong = 0;
-    uint64_t total = 0;
-    double begin = sim_seconds();
-    for (const sim_scenario *s = scenarios; s; s = s->next) {
-        if (!is_wanted(s, o))
-            continue;
-        n++;
-        wrong += !run_scenario(s, o, &total);
-    }
+    const sim_scenario *wanted[SCENARIOS_MAX];
+    int n = 0;
+    for (const sim_scenario *s = scenarios; s && n < SCENARIOS_MAX; s = s->next)
+        if (is_wanted(s, o))
+            wanted[n++] = s;
     if (!n)
         usage("no such scenario: ", o->names[0]);
-    printf("%d scenarios, %d wrong; %llu schedules, %.0f thousand a second\n", n, wrong, (unsigned long long)total,
-           (double)total / (sim_seconds() - begin) / 1000);
-    return wrong > 0;
+    return sim_run_all(wanted, n, &o->how) ? 0 : 1;
 }
 
 static int replay(const char *seed)
@@ -234,7 +137,7 @@ static int replay(const char *seed)
             continue;
         int outcome = sim_replay(s, weak, d, n, true);
         printf("%s: %s\n", s->name, outcome == RAN_FAILED ? S->message : "does not fail");
-        say_where(S->race_at);
+        sim_say_where(S->race_at);
         return outcome == RAN_FAILED ? 1 : 0;
     }
     usage("no such scenario: ", name);
@@ -252,11 +155,11 @@ static double number(const char *option, const char *value, double least)
 /* True: it took the value. */
 static bool parse_valued(options *o, const char *a, const char *value)
 {
-    run_plan *p = &o->plan;
+    run_plan *p = &o->how.plan;
     if (strcmp(a, "--bound") == 0)
-        p->mode = MODE_DFS, o->planned = true, p->bound = (int)number(a, value, -1);
+        p->mode = MODE_DFS, o->how.planned = true, p->bound = (int)number(a, value, -1);
     else if (strcmp(a, "--pct") == 0)
-        p->mode = MODE_PCT, o->planned = true, p->depth = (int)number(a, value, 1);
+        p->mode = MODE_PCT, o->how.planned = true, p->depth = (int)number(a, value, 1);
     else if (strcmp(a, "--schedules") == 0)
         p->schedules = (uint64_t)number(a, value, 1);
     else if (strcmp(a, "--seconds") == 0)
@@ -266,7 +169,11 @@ static bool parse_valued(options *o, const char *a, const char *value)
     else if (strcmp(a, "--faults") == 0)
         p->faults_max = (int)number(a, value, 0);
     else if (strcmp(a, "--scale") == 0)
-        o->scale = number(a, value, 0);
+        o->how.scale = number(a, value, 0);
+    else if (strcmp(a, "--jobs") == 0)
+        o->how.jobs = (int)number(a, value, 1);
+    else if (strcmp(a, "--least") == 0)
+        o->how.least = (uint64_t)number(a, value, 0);
     else
         return false;
     return true;
@@ -274,30 +181,35 @@ static bool parse_valued(options *o, const char *a, const char *value)
 
 static void parse(int argc, char **argv, options *o)
 {
-    *o = (options){.plan = {.schedules = UINT64_MAX, .bound = 2, .depth = 3, .seed = 1}, .scale = 1};
+    *o = (options){
+        .how = {.plan = {.schedules = UINT64_MAX, .bound = 2, .depth = 3, .seed = 1}, .scale = 1, .jobs = 1}};
     for (int i = 0; i < argc; i++) {
         const char *a = argv[i];
         if (parse_valued(o, a, argv[i + 1]))
             i++;
         else if (strcmp(a, "--random") == 0)
-            o->plan.mode = MODE_RANDOM, o->planned = true;
+            o->how.plan.mode = MODE_RANDOM, o->how.planned = true;
         else if (strcmp(a, "--weak") == 0)
-            o->plan.weak = true;
+            o->how.plan.weak = true;
         else if (strcmp(a, "--plain") == 0)
-            o->plan.plain = true;
+            o->how.plan.plain = true;
         else if (strcmp(a, "--progress") == 0)
-            o->plan.progress = true;
+            o->how.plan.progress = true;
+        else if (strcmp(a, "--full") == 0)
+            o->how.full = true;
         else if (strcmp(a, "--ends") == 0)
-            o->ends = true;
+            o->how.ends = true;
         else if (strcmp(a, "--verbose") == 0)
-            o->verbose = true;
+            o->how.verbose = true;
         else if (*a == '-' || o->names_count == 64)
             usage("unknown option: ", a);
         else
             o->names[o->names_count++] = a;
     }
-    if (o->plan.depth > 16)
+    if (o->how.plan.depth > 16)
         usage("a depth is 1 to 16", "");
+    if (o->how.jobs > 64)
+        usage("at most 64 jobs", "");
 }
 
 int main(int argc, char **argv)
@@ -316,7 +228,7 @@ int main(int argc, char **argv)
     if (strcmp(command, "run") == 0)
         return run(&o);
     if (strcmp(command, "litmus") == 0)
-        return sim_litmus_run(o.names_count ? o.names[0] : NULL, o.verbose, o.plan.plain);
+        return sim_litmus_run(o.names_count ? o.names[0] : NULL, o.how.verbose, o.how.plan.plain);
     if (strcmp(command, "replay") == 0 && o.names_count == 1)
         return replay(o.names[0]);
     usage("unknown command: ", command);

@@ -13,72 +13,81 @@
 
 #include "seam_sys.h"
 
+/* A touch: bits 0-7 bytes, 8 writes, 9 atomic, 16-23 thread, 32-47 clock. */
+enum { WRITES = 1 << 8, ATOMIC = 1 << 9 };
+
+static inline unsigned thread_of(touch t) { return t >> 16 & 255; }
+static inline unsigned clock_of(touch t) { return (unsigned)(t >> 32); }
+
 static cell *cell_of(uintptr_t addr)
 {
-    uint32_t h = (uint32_t)((addr * 0x9E3779B97F4A7C15u) >> 40) % CELLS_MAX;
+    uint32_t h = (uint32_t)((addr >> 3) + (addr >> 15) * 0x9E3779B1u) % CELLS_MAX;
     for (int i = 0; i < 64; i++, h = (h + 1) % CELLS_MAX) {
         cell *c = &S->cells[h];
+        if (c->addr == addr && c->epoch == S->epoch)
+            return c;
         if (c->epoch != S->epoch) {
             c->addr = addr;
             c->epoch = S->epoch;
-            c->next = 0;
-            memset(c->touches, 0, sizeof c->touches);
-        }
-        if (c->addr == addr)
+            c->next = c->count = 0;
             return c;
+        }
     }
     return NULL; /* full: not looked at */
 }
 
-static void report(uintptr_t addr, const touch *a, const touch *was)
+static void report(uintptr_t addr, touch a, const void *pc, touch was, const void *was_pc)
 {
     char name[80];
-    S->race_at[0] = a->pc;
-    S->race_at[1] = was->pc;
-    sim_fail("data race at %s: T%d's %s%s, T%d's %s%s before it", sim_name_of((void *)addr, name, sizeof name),
-             a->thread, a->atomic ? "atomic " : "", a->writes ? "write" : "read", was->thread,
-             was->atomic ? "atomic " : "", was->writes ? "write" : "read");
+    S->race_at[0] = pc;
+    S->race_at[1] = was_pc;
+    sim_fail("data race at %s: T%u's %s%s, T%u's %s%s before it", sim_name_of((void *)addr, name, sizeof name),
+             thread_of(a), a & ATOMIC ? "atomic " : "", a & WRITES ? "write" : "read", thread_of(was),
+             was & ATOMIC ? "atomic " : "", was & WRITES ? "write" : "read");
 }
 
-static void check_cell(uintptr_t addr, const touch *a)
+/* Who was there before, if that is a race; else where the touch is to be kept. */
+static unsigned place_among(const cell *c, uintptr_t addr, touch a, const void *pc)
 {
-    cell *c = cell_of(addr);
-    if (!c)
-        return;
     const thread *t = S->current;
-    int place = -1;
-    enum { MANY = sizeof c->touches / sizeof *c->touches };
-    for (int i = 0; i < MANY; i++) {
-        const touch *b = &c->touches[i];
-        if (!b->clock) {
-            place = place < 0 ? i : place;
-        } else if (b->thread == a->thread) {
+    unsigned place = c->count, id = thread_of(a);
+    for (unsigned i = 0; i < c->count; i++) {
+        touch b = c->touches[i];
+        if (thread_of(b) == id) {
             /* The later one of the same kind says more. */
-            if ((b->bytes & ~a->bytes) == 0 && (a->writes || !b->writes) && (!a->atomic || b->atomic))
+            if (!(b & 255 & ~a) && (a & WRITES || !(b & WRITES)) && (!(a & ATOMIC) || b & ATOMIC))
                 place = i;
-        } else if ((b->bytes & a->bytes) && (b->writes || a->writes) && !(b->atomic && a->atomic) &&
-                   b->clock > t->hb.c[b->thread]) {
-            report(addr, a, b);
+        } else if (a & b & 255 && (a | b) & WRITES && !(a & b & ATOMIC) && clock_of(b) > t->hb.c[thread_of(b)]) {
+            report(addr, a, pc, b, S->cells_pc[c - S->cells][i]);
         }
     }
-    if (place < 0)
-        place = c->next++ % MANY;
-    c->touches[place] = *a;
+    return place;
+}
+
+static void check_cell(uintptr_t addr, touch a, const void *pc)
+{
+    cell *c = cell_of(addr);
+    if (!c || (c->count && c->touches[c->last] == a))
+        return;
+    unsigned place = place_among(c, addr, a, pc);
+    if (place == TOUCHES_MAX)
+        place = c->next++ % TOUCHES_MAX;
+    else if (place == c->count)
+        c->count++;
+    c->touches[place] = a;
+    c->last = (uint8_t)place;
+    S->cells_pc[c - S->cells][place] = pc;
 }
 
 static void look(const volatile void *p, size_t size, bool writes, bool atomic, const void *pc)
 {
     const thread *t = S->current;
     uintptr_t addr = (uintptr_t)p, end = addr + size;
-    touch a = {.pc = pc,
-               .clock = (uint16_t)(t->hb.c[t->id] + !atomic),
-               .thread = (uint8_t)t->id,
-               .writes = writes,
-               .atomic = atomic};
+    touch a = (uint64_t)(uint16_t)(t->hb.c[t->id] + !atomic) << 32 | (uint64_t)t->id << 16 | (writes ? WRITES : 0) |
+              (atomic ? ATOMIC : 0);
     while (addr < end) {
         uintptr_t base = addr & ~(uintptr_t)7, stop = end < base + 8 ? end : base + 8;
-        a.bytes = (uint8_t)(((1u << (stop - addr)) - 1) << (addr - base));
-        check_cell(base, &a);
+        check_cell(base, a | (uint64_t)(((1u << (stop - addr)) - 1) << (addr - base)), pc);
         addr = stop;
     }
 }

@@ -8,7 +8,7 @@
 double sim_seconds(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -25,7 +25,8 @@ static void begin(const run_plan *plan)
     q->faults_max = plan->faults_max;
     q->fixed = 0;
     q->grew = false;
-    q->steps_seen = 0;
+    q->quiet = plan->quiet;
+    q->asked_max = 0;
     sim_seen_clear();
 }
 
@@ -80,12 +81,41 @@ static bool add_end(ends *e, uint64_t state)
     return new;
 }
 
+static double power(double x, uint64_t n)
+{
+    double y = 1;
+    for (; n; n /= 2, x *= x)
+        y *= n % 2 ? x : 1;
+    return y;
+}
+
+/* After each execution of MODE_PCT: one finds what has this depth with probability 1 / (threads * steps ^ (depth - 1)) at
+ * least. Those before one that is longer than they were do not count: they knew too few steps. True: these are enough. */
+static bool enough(const run_plan *plan, run_result *ret, uint64_t *counted)
+{
+    search *q = &S->search;
+    bool longer = S->asked > q->asked_max || S->threads_count > ret->threads_max;
+    if (S->asked > q->asked_max)
+        q->asked_max = S->asked;
+    if (S->threads_count > ret->threads_max)
+        ret->threads_max = S->threads_count;
+    ret->asked_max = q->asked_max;
+    *counted = longer ? 0 : *counted + 1;
+    if (plan->miss <= 0)
+        return false;
+    double p = 1 / (ret->threads_max * power(q->asked_max, (unsigned)plan->depth - 1));
+    ret->miss = power(1 - p, *counted);
+    return ret->miss <= plan->miss;
+}
+
 void sim_explore(const sim_scenario *s, const run_plan *plan, run_result *ret)
 {
     search *q = &S->search;
     double start = sim_seconds();
+    uint64_t counted = 0;
     begin(plan);
-    ret->schedules = 0;
+    ret->schedules = ret->cut = 0;
+    ret->threads_max = 0;
     ret->failed = ret->complete = false;
     for (uint64_t i = 0; i < plan->schedules; i++) {
         q->mode = plan->mode;
@@ -94,9 +124,6 @@ void sim_explore(const sim_scenario *s, const run_plan *plan, run_result *ret)
         int outcome = sim_execute(s);
         ret->schedules += outcome != RAN_CUT;
         ret->cut += outcome == RAN_CUT;
-        ret->steps_max = S->steps > ret->steps_max ? S->steps : ret->steps_max;
-        if (S->steps > q->steps_seen)
-            q->steps_seen = S->steps;
         if (outcome == RAN_FAILED) {
             failed(s, plan, ret);
             return;
@@ -105,6 +132,8 @@ void sim_explore(const sim_scenario *s, const run_plan *plan, run_result *ret)
             plan->each(plan->arg);
         if (outcome == RAN_OK && plan->ends)
             add_end(plan->ends, sim_state());
+        if (plan->mode == MODE_PCT && enough(plan, ret, &counted))
+            return;
         if (plan->mode == MODE_DFS && !sim_search_next()) {
             ret->complete = true;
             return;

@@ -470,7 +470,7 @@ int sim_execute(const sim_scenario *s)
     sim_world_reset();
     S->scenario = s;
     S->threads_count = 0;
-    S->point = S->steps = S->writes = 0;
+    S->point = S->steps = S->writes = S->asked = 0;
     S->now = 1000000;
     S->random = 1;
     S->preemptions = S->faults = S->olds = 0;

@@ -213,7 +213,7 @@ void sim_search_begin(void)
     if (s->mode == MODE_PCT) {
         s->lowest = 0;
         for (int i = 0; i + 1 < s->depth; i++)
-            s->changes[i] = below(s->steps_seen ? s->steps_seen : 50);
+            s->changes[i] = below(s->asked_max ? s->asked_max : 50);
     }
 }
 
@@ -242,10 +242,6 @@ static unsigned schedule_rarely(const offer *o)
 
 static unsigned schedule_by_priority(const offer *o)
 {
-    search *s = &S->search;
-    for (int i = 0; i + 1 < s->depth; i++)
-        if (s->changes[i] == S->steps)
-            S->turn->priority = --s->lowest;
     int best = -1;
     for (unsigned i = 0; i < o->n; i++)
         if (ID_WHAT(o->ids[i]) == GO &&
@@ -260,7 +256,10 @@ static unsigned choose_randomly(int kind, unsigned n, const offer *o)
     unsigned k = n;
     switch (kind) {
     case C_SCHEDULE:
-        k = schedule_rarely(o);
+        for (int i = 0; s->mode == MODE_PCT && i + 1 < s->depth; i++)
+            if (s->changes[i] == S->asked)
+                S->turn->priority = --s->lowest;
+        k = s->quiet ? n : schedule_rarely(o);
         if (k == n && s->mode == MODE_PCT)
             k = schedule_by_priority(o);
         if (k == n) {
@@ -273,7 +272,7 @@ static unsigned choose_randomly(int kind, unsigned n, const offer *o)
     case C_READ: return below(2) ? 0 : below(n);
     case C_PLACE: return below(8) ? 0 : below(n);
     case C_SPIN: return below(4) == 0;
-    case C_ALLOC: return S->faults < s->faults_max && below(8) == 0;
+    case C_ALLOC: return !s->quiet && S->faults < s->faults_max && below(8) == 0;
     default: return below(n);
     }
 }
@@ -326,6 +325,7 @@ unsigned sim_choose(int kind, unsigned n, const offer *o)
         k = choose_depth_first(kind, n, o, point);
     } else {
         k = s->mode == MODE_REPLAY ? choose_given(kind, n, o, point) : choose_randomly(kind, n, o);
+        S->asked += kind == C_SCHEDULE;
         if (k > 0)
             deviate(point, kind == C_SCHEDULE ? o->ids[k] : k);
         choice c = {.kind = (uint8_t)kind, .taken = (uint8_t)k};

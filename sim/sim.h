@@ -46,6 +46,7 @@ void sim_register(sim_scenario *s);
 int sim_spawn(void (*fn)(void *), void *arg, const char *name);
 void sim_join(int id);
 void sim_join_all(void);
+int sim_self(void);
 
 /* Ends the execution as a failure. */
 _Noreturn void sim_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -104,6 +104,7 @@ void sim_world_open(void)
     s->store_pool = map(NULL, (size_t)LOCS_MAX * HISTORY_MAX * sizeof(store));
     s->marks_pool = map(NULL, (size_t)LOCS_MAX * 16 * sizeof(marks));
     s->cells = map(NULL, CELLS_MAX * sizeof(cell));
+    s->cells_pc = map(NULL, CELLS_MAX * sizeof *s->cells_pc);
     s->search.choices = map(NULL, CHOICES_MAX * sizeof(choice));
     s->search.script = map(NULL, DEVIATIONS_MAX * sizeof(deviation));
     s->search.scratch = map(NULL, DEVIATIONS_MAX * sizeof(deviation));
