@@ -174,11 +174,40 @@ int motet__queue_put(motet_queue *q, const void *items, size_t n, motet_time dea
 
 static bool is_ring(const motet_queue *q) { return likely(q->order == MOTET_FIFO) && likely(motet__park_allowed()); }
 
+/* One that need not wait; else refuses. */
+static bool put_quickly(motet_queue *q, const void *item)
+{
+    if (unlikely(!motet__park_allowed()))
+        return false;
+    if (likely(q->order == MOTET_FIFO))
+        return ring_put(q, item, q->item_size);
+    queue_lock(q);
+    bool fits = q->count < q->limit && !queue_is_shut(q);
+    if (fits)
+        pile_push(q, item, q->item_size);
+    queue_unlock(q);
+    return fits;
+}
+
+static bool get_quickly(motet_queue *q, void *item)
+{
+    if (unlikely(!motet__park_allowed()))
+        return false;
+    if (likely(q->order == MOTET_FIFO))
+        return ring_get(q, item, q->item_size);
+    queue_lock(q);
+    bool there = q->count;
+    if (there)
+        pile_pop(q, item, q->item_size);
+    queue_unlock_taken(q);
+    return there;
+}
+
 int motet_queue_put(motet_queue *q, const void *item, motet_time deadline)
 {
     if (!q || !item || !q->item_size)
         return -EINVAL;
-    if (is_ring(q) && likely(ring_put(q, item, q->item_size)))
+    if (likely(put_quickly(q, item)))
         return 0;
     int e = motet__queue_put(q, item, 1, deadline);
     return e < 0 ? e : 0;
@@ -188,7 +217,7 @@ int motet_queue_get(motet_queue *q, void *item, motet_time deadline)
 {
     if (!q || !item || !q->item_size)
         return -EINVAL;
-    if (is_ring(q) && likely(ring_get(q, item, q->item_size)))
+    if (likely(get_quickly(q, item)))
         return 0;
     int e = motet__queue_get(q, item, 1, NULL, deadline);
     return e < 0 ? e : 0;

@@ -116,11 +116,6 @@ unsigned char *motet__store_shrink(motet_queue *q)
 
 /* ---- the heap -------------------------------------------------------------------------------------- */
 
-static void set_count(motet_queue *q, size_t count)
-{
-    atomic_store_relaxed(&q->count, count); /* relaxed: who reads it without the guard takes it for a hint */
-}
-
 static uint64_t sequence_of(const motet_queue *q, const unsigned char *slot)
 {
     uint64_t sequence;
@@ -135,7 +130,7 @@ static bool goes_before(const motet_queue *q, const void *a, uint64_t a_sequence
     return order < 0 || (order == 0 && a_sequence < b_sequence);
 }
 
-static void heap_push(motet_queue *q, const void *item)
+void motet__heap_push(motet_queue *q, const void *item)
 {
     uint64_t sequence = q->sequence++;
     size_t hole = q->count;
@@ -150,10 +145,10 @@ static void heap_push(motet_queue *q, const void *item)
     unsigned char *slot = store_slot(q, hole);
     memcpy(slot, item, q->copy_size);
     memcpy(slot + q->stride - sizeof sequence, &sequence, sizeof sequence);
-    set_count(q, q->count + 1);
+    pile_count(q, q->count + 1);
 }
 
-static void heap_pop(motet_queue *q, void *item)
+void motet__heap_pop(motet_queue *q, void *item)
 {
     memcpy(item, q->slots, q->copy_size);
     size_t n = q->count - 1, hole = 0;
@@ -173,30 +168,10 @@ static void heap_pop(motet_queue *q, void *item)
     }
     if (hole != n)
         memcpy(store_slot(q, hole), last, q->stride);
-    set_count(q, n);
+    pile_count(q, n);
 }
 
 /* ---- put and get ----------------------------------------------------------------------------------- */
-
-static void push(motet_queue *q, const void *item)
-{
-    if (q->order == MOTET_PRIORITY) {
-        heap_push(q, item);
-        return;
-    }
-    store_copy(store_slot(q, q->count), item, q->copy_size);
-    set_count(q, q->count + 1);
-}
-
-static void pop(motet_queue *q, void *item)
-{
-    if (q->order == MOTET_PRIORITY) {
-        heap_pop(q, item);
-        return;
-    }
-    store_copy(item, store_slot(q, q->count - 1), q->copy_size);
-    set_count(q, q->count - 1);
-}
 
 int motet__store_put(motet_queue *q, const void *items, size_t n, size_t want, size_t *slots)
 {
@@ -205,7 +180,7 @@ int motet__store_put(motet_queue *q, const void *items, size_t n, size_t want, s
     const unsigned char *from = items;
     n = store_room(q, q->count, n, want, slots);
     for (size_t i = 0; i < n; i++)
-        push(q, from + i * q->copy_size);
+        pile_push(q, from + i * q->copy_size, q->copy_size);
     return *slots ? -ENOBUFS : (int)n;
 }
 
@@ -219,7 +194,6 @@ int motet__store_get(motet_queue *q, void *items, size_t n, size_t *room)
     if (e < 0)
         return e;
     for (size_t i = 0; i < n; i++)
-        pop(q, to + i * q->copy_size);
-    q->got += n;
+        pile_pop(q, to + i * q->copy_size, q->copy_size);
     return (int)n;
 }

@@ -77,4 +77,37 @@ static inline void store_copy(void *restrict to, const void *restrict from, size
     }
 }
 
+/* ---- one of a pile, under the guard ---------------------------------------------------------------- */
+
+void motet__heap_push(motet_queue *q, const void *item);
+void motet__heap_pop(motet_queue *q, void *item);
+
+static inline void pile_count(motet_queue *q, size_t count)
+{
+    atomic_store_relaxed(&q->count, count); /* relaxed: who reads it without the guard takes it for a hint */
+}
+
+/* Puts one of `size` bytes, the queue's copy_size; there is a free slot. */
+static inline void pile_push(motet_queue *q, const void *item, size_t size)
+{
+    if (q->order == MOTET_PRIORITY) {
+        motet__heap_push(q, item);
+        return;
+    }
+    store_copy(store_slot(q, q->count), item, size);
+    pile_count(q, q->count + 1);
+}
+
+/* Moves the next one, of `size` bytes, to `item`; there is one. */
+static inline void pile_pop(motet_queue *q, void *item, size_t size)
+{
+    q->got++;
+    if (q->order == MOTET_PRIORITY) {
+        motet__heap_pop(q, item);
+        return;
+    }
+    store_copy(item, store_slot(q, q->count - 1), size);
+    pile_count(q, q->count - 1);
+}
+
 #endif
