@@ -50,11 +50,12 @@ static int acquire(uint32_t *at, member_tag self, motet_time deadline, unsigned 
             if (r >= 0)
                 return r;
         }
-        /* Then no wake was for this one: whoever is woken comes by here without it, and says anew that others may sleep. */
+        /* Who leaves may have been woken: it says anew that others may sleep. It must not rely on what it has read, which may
+         * be from before the wake. */
+        if ((over || !(word & CLAIM_WAITED)) && !atomic_cas_relaxed(at, &word, word | CLAIM_WAITED))
+            continue;
         if (over)
             return over;
-        if (!(word & CLAIM_WAITED) && !atomic_cas_relaxed(at, &word, word | CLAIM_WAITED))
-            continue;
         int e = motet__family_wait(at, word | CLAIM_WAITED, deaths, deadline, flags);
         taken = self | CLAIM_WAITED;
         over = e < 0 && (e != -EINTR || interruptible) ? e : 0;

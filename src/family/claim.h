@@ -13,7 +13,7 @@
  * free its memory), and wakes one.
  *
  * Invariant: while somebody sleeps, the bit is set, or a waiter that was woken is on its way: it takes the claim with the bit,
- * since it does not know who else waits, or sets it anew before it sleeps again or gives up; or a process died that was to wake somebody
+ * since it does not know who else waits, or sets it anew, also when it gives up; or a process died that was to wake somebody
  * or was woken, and its death wakes all; or it was stopped there, and the others look again by themselves after a while
  * (FAMILY_ONE_WAKE). If the owner dies, its death wakes all, and the first to look takes the claim over.
  *

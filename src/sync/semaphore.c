@@ -67,12 +67,11 @@ static __attribute__((noinline)) int acquire_shared_slow(uint32_t *at, motet_tim
             return 0;
         if (over && !slept)
             return over;
-        if (word == 0) {
-            if (!slept && motet__family_spin(at, word, deaths, deadline))
-                continue;
-            if (!atomic_cas_relaxed(at, &word, WANTED))
-                continue;
-        }
+        if (word == 0 && !slept && motet__family_spin(at, word, deaths, deadline))
+            continue;
+        /* Who leaves may have been woken, and must not rely on what it has read, which may be from before the wake. */
+        if ((over || word == 0) && !atomic_cas_relaxed(at, &word, WANTED))
+            continue;
         if (over)
             return over;
         int e = motet__family_wait(at, WANTED, deaths, deadline, FAMILY_ONE_WAKE | FAMILY_NO_SPIN);
