@@ -85,6 +85,16 @@ ended by SIGTERM: yes
 no-such-program: not found
 END
 
+prints processes <<'END'
+5 children, and the lock is held by "stuck"
+killed by SIGKILL: yes
+Process-2: 0
+Process-3: 0
+Process-4: 0
+Process-5: 0
+4001 deposits, total 40010
+END
+
 prints timer <<'END'
 tick 1
 tick 2
