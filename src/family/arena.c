@@ -34,7 +34,7 @@ static uint32_t lay_out(uint64_t size, uint64_t head, uint64_t at[4])
     uint64_t spans = (size - head) / (ARENA_SPAN + WORDS_OF_SPAN * sizeof(uint64_t));
     for (spans = spans > SPANS_MOST ? SPANS_MOST : spans; spans > 0; spans--) {
         at[0] = up(head, CACHE_LINE);
-        at[1] = up(at[0] + sizeof(arena), CACHE_LINE);
+        at[1] = up(at[0] + sizeof(arena_range), CACHE_LINE);
         at[2] = up(at[1] + up(spans, GROUP) / GROUP * sizeof(group), WORDS_AT);
         at[3] = up(at[2] + spans * WORDS_OF_SPAN * sizeof(uint64_t), ARENA_SPAN);
         if (at[3] + spans * ARENA_SPAN <= size)
@@ -49,11 +49,11 @@ int motet__arena_create(family *f, size_t head)
     uint32_t spans = f->size > head ? lay_out(f->size, head, at) : 0;
     if (spans == 0)
         return -ENOMEM;
-    int e = sys_shared_commit(motet__family_fd(), at[0], sizeof(arena));
+    int e = sys_shared_commit(motet__family_fd(), at[0], sizeof(arena_range));
     if (e < 0)
         return e;
     char *base = (char *)f;
-    arena *a = (arena *)(void *)(base + at[0]);
+    arena_range *a = (arena_range *)(void *)(base + at[0]);
     a->groups = (group *)(void *)(base + at[1]);
     a->words = (uint64_t *)(void *)(base + at[2]);
     a->data = base + at[3];
@@ -65,7 +65,7 @@ int motet__arena_create(family *f, size_t head)
 
 bool motet__arena_find(const void *p, block *ret)
 {
-    arena *a = arena_here();
+    arena_range *a = arena_here();
     size_t offset = (size_t)((uintptr_t)p - (uintptr_t)a->data);
     if (offset >= (size_t)atomic_load_acquire(&a->top) * ARENA_SPAN)
         return false;
@@ -110,9 +110,9 @@ static shard *shard_lock(void)
         mine = 1 + atomic_add_relaxed(&threads, 1) % SHARDS;
     shard *s = &shards[mine - 1];
     guard_lock(&s->guard);
-    if (unlikely(s->tag != motet__family_self())) {
+    if (unlikely(atomic_load_relaxed(&s->tag) != motet__family_self())) {
         memset(s->count, 0, sizeof s->count);
-        s->tag = motet__family_self();
+        atomic_store_relaxed(&s->tag, motet__family_self());
     }
     return s;
 }
@@ -133,7 +133,7 @@ static uint32_t batch(uint32_t class)
 /* From CACHED by the caller to FREE. */
 static void give_back(const uint32_t *ids, uint32_t n)
 {
-    arena *a = arena_here();
+    arena_range *a = arena_here();
     for (uint32_t i = 0; i < n; i++) {
         uint64_t *word = &a->words[ids[i]];
         uint64_t w = atomic_load_relaxed(word); /* nobody else changes it */
@@ -177,13 +177,13 @@ void motet__arena_flush(void)
 {
     for (int i = 0; i < SHARDS; i++) {
         for (uint32_t class = 0; class < CLASSES; class += 1) {
+            if (atomic_load_relaxed(&shards[i].tag) != motet__family_self())
+                break; /* nobody has come by here yet */
             uint32_t leaving[2 * CACHE_MOST], n = 0;
             guard_lock(&shards[i].guard);
-            if (shards[i].tag == motet__family_self()) {
-                n = shards[i].count[class];
-                memcpy(leaving, shards[i].blocks[class], n * sizeof *leaving);
-                shards[i].count[class] = 0;
-            }
+            n = shards[i].count[class];
+            memcpy(leaving, shards[i].blocks[class], n * sizeof *leaving);
+            shards[i].count[class] = 0;
             guard_unlock(&shards[i].guard);
             give_back(leaving, n);
         }
@@ -232,7 +232,7 @@ static bool take(size_t size, block *ret)
     uint32_t class = class_of(size), id;
     if (!small_take(class, &id))
         return false;
-    arena *a = arena_here();
+    arena_range *a = arena_here();
     block b = {.word = &a->words[id], .span = id / WORDS_OF_SPAN, .index = id % WORDS_OF_SPAN, .class = class};
     b.memory = span_memory(a, b.span) + (size_t)b.index * class_size(class);
     memset(b.memory, 0, class_size(class));

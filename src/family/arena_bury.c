@@ -4,24 +4,33 @@
 
 /* ---- burying --------------------------------------------------------------------------------------- */
 
-/* A small block whose word, which names the dead one, is `w`. */
-static void bury_small(arena *a, uint32_t span, uint32_t index, uint32_t class, uint64_t w)
+/* Whether the block is one that has to be given back. Also what belongs to others who are dead: who handed a block over may
+ * have died before he saw that the heir was buried already. */
+static bool left_behind(uint64_t w, member_tag dead)
+{
+    if (block_state(w) == BLOCK_FREE || (block_state(w) == BLOCK_USED && block_kind(w) != ARENA_OWNED))
+        return false;
+    return block_tag(w) == dead || !motet__member_alive(block_tag(w));
+}
+
+/* A small block whose word, which names a dead one, is `w`. */
+static void bury_small(arena_range *a, uint32_t span, uint32_t index, uint32_t class, uint64_t w)
 {
     uint64_t *word = word_at(a, span, index);
-    bool owned = block_state(w) == BLOCK_USED && block_kind(w) == ARENA_OWNED;
-    if (block_state(w) == BLOCK_CACHED || owned)
+    uint32_t used = block_state(w) == BLOCK_USED;
+    if (block_state(w) != BLOCK_DYING)
         /* If it fails, another has done it. */
-        atomic_cas_seq_cst(word, &w, block_word(BLOCK_FREE, 0, 0, block_sequence(w) + owned));
-    else if (block_state(w) == BLOCK_DYING)
+        atomic_cas_seq_cst(word, &w, block_word(BLOCK_FREE, 0, 0, block_sequence(w) + used));
+    else
         motet__arena_decide(span_memory(a, span) + (size_t)index * class_size(class), block_sequence(w));
 }
 
-static void bury_small_span(arena *a, uint32_t span, uint32_t class, member_tag dead)
+static void bury_small_span(arena_range *a, uint32_t span, uint32_t class, member_tag dead)
 {
     bool any_free = false;
     for (uint32_t i = 0; i < class_blocks(class); i++) {
         uint64_t w = atomic_load_seq_cst(word_at(a, span, i));
-        if (block_tag(w) == dead) {
+        if (left_behind(w, dead)) {
             bury_small(a, span, i, class, w);
             w = atomic_load_relaxed(word_at(a, span, i));
         }
@@ -32,26 +41,26 @@ static void bury_small_span(arena *a, uint32_t span, uint32_t class, member_tag 
         motet__arena_offer(a, span);
 }
 
-static void bury_run(arena *a, uint32_t span, uint32_t spans, member_tag dead)
+static void bury_run(arena_range *a, uint32_t span, uint32_t spans, member_tag dead)
 {
     block b = {.word = word_at(a, span, 0), .memory = span_memory(a, span), .span = span, .spans = spans};
     uint64_t w = atomic_load_seq_cst(b.word);
-    bool owned = block_state(w) == BLOCK_USED && block_kind(w) == ARENA_OWNED;
-    if (block_tag(w) != dead)
+    uint32_t used = block_state(w) == BLOCK_USED;
+    if (!left_behind(w, dead))
         return;
     if (block_state(w) == BLOCK_DYING) {
         motet__arena_decide(b.memory, block_sequence(w));
-    } else if (block_state(w) == BLOCK_CACHED || owned) {
-        /* First it becomes the caller's: should he die too, it is found as his. */
-        uint64_t mine = block_word(BLOCK_CACHED, 0, motet__family_self(), block_sequence(w) + owned);
-        if (atomic_cas_acq_rel(b.word, &w, mine))
-            motet__arena_run_end(&b, mine);
+        return;
     }
+    /* First it becomes the caller's: should he die too, it is found as his. */
+    uint64_t mine = block_word(BLOCK_CACHED, 0, motet__family_self(), block_sequence(w) + used);
+    if (atomic_cas_acq_rel(b.word, &w, mine))
+        motet__arena_run_end(&b, mine);
 }
 
 void motet__arena_bury(member_tag dead)
 {
-    arena *a = arena_here();
+    arena_range *a = arena_here();
     /* The dead one changes nothing any more. What is done to spans meanwhile by others concerns blocks that are not his. */
     uint32_t top = atomic_load_acquire(&a->top);
     for (uint32_t s = 0; s < top; s++) {
@@ -113,7 +122,7 @@ static const char *check_block(uint64_t w, const void *memory)
     }
 }
 
-static const char *check_small(arena *a, uint32_t span, uint32_t class)
+static const char *check_small(arena_range *a, uint32_t span, uint32_t class)
 {
     bool any_free = false;
     if (class >= CLASSES)
@@ -129,7 +138,7 @@ static const char *check_small(arena *a, uint32_t span, uint32_t class)
     return any_free && !(hint >> span % GROUP & 1) ? "a span has free blocks, and nothing says so" : NULL;
 }
 
-static const char *check_run(arena *a, uint32_t span, uint32_t spans)
+static const char *check_run(arena_range *a, uint32_t span, uint32_t spans)
 {
     if (spans == 0 || spans > a->top - span)
         return "a run is longer than what there is";
@@ -162,7 +171,7 @@ static bool check_holds(member *m, member_tag tag, void *arg)
 
 const char *motet__arena_check(void)
 {
-    arena *a = arena_here();
+    arena_range *a = arena_here();
     uint32_t top = atomic_load_acquire(&a->top), spans = 1;
     const char *why = NULL;
     if (top > a->spans)
@@ -199,7 +208,7 @@ static void count_block(arena_usage *u, uint64_t w, uint64_t bytes)
 
 void motet__arena_usage(arena_usage *ret)
 {
-    arena *a = arena_here();
+    arena_range *a = arena_here();
     arena_usage u = {.spans = atomic_load_acquire(&a->top)};
     for (uint32_t s = 0, spans; s < u.spans; s += spans) {
         uint32_t w = atomic_load_acquire(span_at(a, s)), what = span_what(w);

@@ -64,7 +64,7 @@ typedef struct group {
     uint64_t has_free[(CLASSES + 7) & ~7];
 } group;
 
-typedef struct arena {
+typedef struct arena_range {
     group *groups;
     uint64_t *words; /* WORDS_OF_SPAN for each span */
     char *data;
@@ -74,13 +74,16 @@ typedef struct arena {
     uint32_t lowest_free;        /* a hint: below it no span is free. Lowered without the claim */
     CACHE_ALIGNED uint32_t runs; /* claim: of the words of spans */
     uint32_t reclaim_at;         /* when `top` comes here, spans without used blocks are looked for. Under `runs` */
-} arena;
+} arena_range;
 
-static inline arena *arena_here(void) { return motet__family->arena; }
+static inline arena_range *arena_here(void) { return motet__family->arena; }
 
-static inline uint32_t *span_at(arena *a, uint32_t s) { return &a->groups[s / GROUP].span[s % GROUP]; }
-static inline uint64_t *word_at(arena *a, uint32_t s, uint32_t i) { return &a->words[(size_t)s * WORDS_OF_SPAN + i]; }
-static inline char *span_memory(arena *a, uint32_t s) { return a->data + (size_t)s * ARENA_SPAN; }
+static inline uint32_t *span_at(arena_range *a, uint32_t s) { return &a->groups[s / GROUP].span[s % GROUP]; }
+static inline uint64_t *word_at(arena_range *a, uint32_t s, uint32_t i)
+{
+    return &a->words[(size_t)s * WORDS_OF_SPAN + i];
+}
+static inline char *span_memory(arena_range *a, uint32_t s) { return a->data + (size_t)s * ARENA_SPAN; }
 static inline uint32_t spans_of(size_t size) { return (uint32_t)((size + ARENA_SPAN - 1) / ARENA_SPAN); }
 
 extern const uint16_t motet__arena_sizes[CLASSES]; /* ascending */
@@ -104,7 +107,7 @@ bool motet__arena_find(const void *p, block *ret);
 uint32_t motet__arena_gather(uint32_t class, uint32_t n, uint32_t *ret);
 
 /* Says that the span, which has got a free block, has one. After the word. */
-void motet__arena_offer(arena *a, uint32_t span);
+void motet__arena_offer(arena_range *a, uint32_t span);
 
 /* A large block, CACHED by the caller, with memory for `size` bytes, zeroed. False: no room, no memory. */
 bool motet__arena_run_make(size_t size, block *ret);

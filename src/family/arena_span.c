@@ -20,7 +20,7 @@ static bool punch(const void *p, uint64_t size)
     return sys_shared_punch(motet__family_fd(), offset_of(p), size) == 0;
 }
 
-static bool lock_spans(arena *a)
+static bool lock_spans(arena_range *a)
 {
     int e = claim_acquire(&a->runs, MOTET_FOREVER, false);
     /* Its last holder has died with it: each word is whole, but he may have come between those of one run. */
@@ -29,11 +29,11 @@ static bool lock_spans(arena *a)
     return e >= 0;
 }
 
-static void unlock_spans(arena *a) { claim_release(&a->runs); }
+static void unlock_spans(arena_range *a) { claim_release(&a->runs); }
 
 /* ---- blocks of one size ---------------------------------------------------------------------------- */
 
-void motet__arena_offer(arena *a, uint32_t span)
+void motet__arena_offer(arena_range *a, uint32_t span)
 {
     /* seq_cst all of it: the block's word was written before; who clears the bit looks at the word afterwards. */
     uint32_t w = atomic_load_seq_cst(span_at(a, span));
@@ -44,7 +44,7 @@ void motet__arena_offer(arena *a, uint32_t span)
         atomic_or_seq_cst(bits, bit);
 }
 
-static uint32_t take_from(arena *a, uint32_t span, uint32_t class, uint32_t n, uint32_t *ret)
+static uint32_t take_from(arena_range *a, uint32_t span, uint32_t class, uint32_t n, uint32_t *ret)
 {
     uint32_t small = span_word(SPAN_SMALL, class), got = 0;
     if (atomic_load_acquire(span_at(a, span)) != small)
@@ -73,7 +73,7 @@ static uint32_t take_from(arena *a, uint32_t span, uint32_t class, uint32_t n, u
 }
 
 /* From spans that are said to have free ones; each process begins elsewhere. */
-static uint32_t take_offered(arena *a, uint32_t class, uint32_t n, uint32_t *ret)
+static uint32_t take_offered(arena_range *a, uint32_t class, uint32_t n, uint32_t *ret)
 {
     uint32_t groups = (atomic_load_acquire(&a->top) + GROUP - 1) / GROUP;
     uint32_t begin = groups ? tag_place(motet__family_self()) % groups : 0;
@@ -97,7 +97,7 @@ static uint32_t take_offered(arena *a, uint32_t class, uint32_t n, uint32_t *ret
 /* ---- free spans: all under the claim --------------------------------------------------------------- */
 
 /* How many spans the word at `span`, which is no BODY, speaks of, and whether they are free. */
-static uint32_t piece(arena *a, uint32_t span, bool *ret_free)
+static uint32_t piece(arena_range *a, uint32_t span, bool *ret_free)
 {
     uint32_t w = atomic_load_relaxed(span_at(a, span));
     *ret_free = span_state(w) == SPAN_FREE;
@@ -109,7 +109,7 @@ static uint32_t piece(arena *a, uint32_t span, bool *ret_free)
 }
 
 /* Where to begin to search: what is noted may have become the inside of a run since. */
-static uint32_t lowest_free(arena *a)
+static uint32_t lowest_free(arena_range *a)
 {
     uint32_t s = atomic_load_relaxed(&a->lowest_free);
     while (s > 0 && s < a->top && span_state(atomic_load_relaxed(span_at(a, s))) == SPAN_BODY)
@@ -118,7 +118,7 @@ static uint32_t lowest_free(arena *a)
 }
 
 /* The first n free spans in a row at or after `from`, where a piece begins. `*ret_first`: the first free one that was seen. */
-static uint32_t search(arena *a, uint32_t from, uint32_t n, uint32_t *ret_first)
+static uint32_t search(arena_range *a, uint32_t from, uint32_t n, uint32_t *ret_first)
 {
     uint32_t begin = from, s = from;
     *ret_first = NONE;
@@ -137,7 +137,7 @@ static uint32_t search(arena *a, uint32_t from, uint32_t n, uint32_t *ret_first)
 }
 
 /* The spans up to `top` may be written to. */
-static bool grow(arena *a, uint32_t top)
+static bool grow(arena_range *a, uint32_t top)
 {
     uint32_t groups = (top + GROUP - 1) / GROUP, most = (a->spans + GROUP - 1) / GROUP;
     if (top <= a->top)
@@ -155,7 +155,7 @@ static bool grow(arena *a, uint32_t top)
 }
 
 /* A run that is free becomes free spans: the first one's word last, so that until then it is one. */
-static void split_run(arena *a, uint32_t begin, uint32_t n)
+static void split_run(arena_range *a, uint32_t begin, uint32_t n)
 {
     for (uint32_t s = begin + 1; s < begin + n; s++)
         atomic_store_relaxed(span_at(a, s), span_word(SPAN_FREE, span_what(atomic_load_relaxed(span_at(a, s)))));
@@ -163,7 +163,7 @@ static void split_run(arena *a, uint32_t begin, uint32_t n)
 }
 
 /* The same for whatever lies in [begin, begin + n), all of it free. */
-static void split(arena *a, uint32_t begin, uint32_t n)
+static void split(arena_range *a, uint32_t begin, uint32_t n)
 {
     for (uint32_t s = begin; s < begin + n; s++) {
         uint32_t w = atomic_load_relaxed(span_at(a, s));
@@ -172,7 +172,7 @@ static void split(arena *a, uint32_t begin, uint32_t n)
     }
 }
 
-static uint32_t free_spans(arena *a, uint32_t from, uint32_t n)
+static uint32_t free_spans(arena_range *a, uint32_t from, uint32_t n)
 {
     uint32_t first, begin = search(a, from, n, &first);
     if (begin == NONE || !grow(a, begin + n))
@@ -183,7 +183,7 @@ static uint32_t free_spans(arena *a, uint32_t from, uint32_t n)
     return begin;
 }
 
-static bool committed_words(arena *a, uint32_t span, uint32_t n)
+static bool committed_words(arena_range *a, uint32_t span, uint32_t n)
 {
     enum { SURELY = ARENA_PAGE_LEAST / sizeof(uint64_t) };
     uint32_t w = atomic_load_relaxed(span_at(a, span));
@@ -193,7 +193,7 @@ static bool committed_words(arena *a, uint32_t span, uint32_t n)
 }
 
 /* Takes over words that a dead one has left in a span that is free; nobody buries him for them. */
-static void clean_words(arena *a, uint32_t span, uint32_t n)
+static void clean_words(arena_range *a, uint32_t span, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         uint64_t w = atomic_load_acquire(word_at(a, span, i));
@@ -204,7 +204,7 @@ static void clean_words(arena *a, uint32_t span, uint32_t n)
 
 /* ---- carving and retiring -------------------------------------------------------------------------- */
 
-static uint32_t carve(arena *a, uint32_t class)
+static uint32_t carve(arena_range *a, uint32_t class)
 {
     uint32_t span = free_spans(a, lowest_free(a), 1), n = class_blocks(class);
     if (span == NONE)
@@ -225,7 +225,7 @@ static uint32_t carve(arena *a, uint32_t class)
 }
 
 /* The first n words of the span, which are CACHED by the caller, become FREE. */
-static void free_words(arena *a, uint32_t span, uint32_t n)
+static void free_words(arena_range *a, uint32_t span, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         uint64_t w = atomic_load_relaxed(word_at(a, span, i));
@@ -234,7 +234,7 @@ static void free_words(arena *a, uint32_t span, uint32_t n)
 }
 
 /* Takes all blocks of the span, which is SMALL(class), for the caller; or none. */
-static bool take_all(arena *a, uint32_t span, uint32_t class)
+static bool take_all(arena_range *a, uint32_t span, uint32_t class)
 {
     uint32_t i, n = class_blocks(class);
     for (i = 0; i < n; i++)
@@ -253,7 +253,7 @@ static bool take_all(arena *a, uint32_t span, uint32_t class)
     return false;
 }
 
-static bool retire(arena *a, uint32_t span, uint32_t class)
+static bool retire(arena_range *a, uint32_t span, uint32_t class)
 {
     if (!take_all(a, span, class))
         return false;
@@ -264,7 +264,7 @@ static bool retire(arena *a, uint32_t span, uint32_t class)
 }
 
 /* Gives the memory of [from, to), free spans, back. */
-static void clear_spans(arena *a, uint32_t from, uint32_t to)
+static void clear_spans(arena_range *a, uint32_t from, uint32_t to)
 {
     if (from >= to || !punch(span_memory(a, from), (uint64_t)(to - from) * ARENA_SPAN))
         return;
@@ -275,7 +275,7 @@ static void clear_spans(arena *a, uint32_t from, uint32_t to)
 }
 
 /* Retires what can be, and makes one kind of free spans of all. Under the claim. */
-static void reclaim(arena *a)
+static void reclaim(arena_range *a)
 {
     for (uint32_t s = 0, spans; s < a->top; s += spans) {
         bool free;
@@ -290,7 +290,7 @@ static void reclaim(arena *a)
 }
 
 /* Gives the memory of free spans back. Under the claim. */
-static void give_memory_back(arena *a)
+static void give_memory_back(arena_range *a)
 {
     uint32_t from = 0, s = 0; /* all from there up to s are free and dirty */
     while (s < a->top) {
@@ -307,7 +307,7 @@ static void give_memory_back(arena *a)
 
 bool motet__arena_reclaim(void)
 {
-    arena *a = arena_here();
+    arena_range *a = arena_here();
     if (!lock_spans(a))
         return false;
     reclaim(a);
@@ -317,7 +317,7 @@ bool motet__arena_reclaim(void)
 }
 
 /* Once in a while, before more is used than ever. */
-static void reclaim_in_time(arena *a)
+static void reclaim_in_time(arena_range *a)
 {
     if (likely(a->top < a->reclaim_at))
         return;
@@ -327,7 +327,7 @@ static void reclaim_in_time(arena *a)
 
 uint32_t motet__arena_gather(uint32_t class, uint32_t n, uint32_t *ret)
 {
-    arena *a = arena_here();
+    arena_range *a = arena_here();
     uint32_t got = take_offered(a, class, n, ret);
     while (!got) {
         if (!lock_spans(a))
@@ -345,7 +345,7 @@ uint32_t motet__arena_gather(uint32_t class, uint32_t n, uint32_t *ret)
 /* ---- runs ------------------------------------------------------------------------------------------ */
 
 /* Takes the first word of a free span for the caller. */
-static bool take_first_word(arena *a, uint32_t span)
+static bool take_first_word(arena_range *a, uint32_t span)
 {
     uint64_t *word = word_at(a, span, 0), w = atomic_load_acquire(word);
     if (block_state(w) == BLOCK_CACHED && motet__member_alive(block_tag(w)))
@@ -355,7 +355,7 @@ static bool take_first_word(arena *a, uint32_t span)
 
 /* The n spans from `begin` on, all FREE, become a run whose word is CACHED by the caller. False: not this time. Under the
  * claim. */
-static bool run_begin(arena *a, uint32_t begin, uint32_t n)
+static bool run_begin(arena_range *a, uint32_t begin, uint32_t n)
 {
     if (!committed_words(a, begin, 1) || !take_first_word(a, begin))
         return false;
@@ -367,7 +367,7 @@ static bool run_begin(arena *a, uint32_t begin, uint32_t n)
 }
 
 /* Makes one somewhere. NONE: no room. `*ret_dirty`: whether its first span is. */
-static uint32_t run_take(arena *a, uint32_t n, bool *ret_dirty)
+static uint32_t run_take(arena_range *a, uint32_t n, bool *ret_dirty)
 {
     for (int all = 0; all < 2; all++) {
         uint32_t begin = all ? 0 : lowest_free(a);
@@ -382,7 +382,7 @@ static uint32_t run_take(arena *a, uint32_t n, bool *ret_dirty)
 }
 
 /* What the spans behind the first one will be when the run is free again. By its owner. */
-static void mark_rest(arena *a, const block *b, bool dirty)
+static void mark_rest(arena_range *a, const block *b, bool dirty)
 {
     for (uint32_t s = b->span + 1; s < b->span + b->spans; s++) {
         uint32_t words = span_what(atomic_load_relaxed(span_at(a, s))) & SPAN_WORDS;
@@ -390,7 +390,7 @@ static void mark_rest(arena *a, const block *b, bool dirty)
     }
 }
 
-static void wipe(arena *a, const block *b, size_t size, bool first_dirty)
+static void wipe(arena_range *a, const block *b, size_t size, bool first_dirty)
 {
     for (uint32_t i = 0; i < b->spans; i++) {
         size_t at = (size_t)i * ARENA_SPAN, left = size - at;
@@ -402,7 +402,7 @@ static void wipe(arena *a, const block *b, size_t size, bool first_dirty)
 
 bool motet__arena_run_make(size_t size, block *ret)
 {
-    arena *a = arena_here();
+    arena_range *a = arena_here();
     uint32_t n = spans_of(size);
     bool dirty = false;
     if (n > a->spans || !lock_spans(a))
@@ -425,7 +425,7 @@ bool motet__arena_run_make(size_t size, block *ret)
 
 void motet__arena_run_end(const block *b, uint64_t word)
 {
-    arena *a = arena_here();
+    arena_range *a = arena_here();
     bool back = b->spans >= RETURN_LEAST && punch(b->memory, (uint64_t)b->spans * ARENA_SPAN);
     mark_rest(a, b, !back);
     /* The run ends to be here. Publishes the words of its other spans. */

@@ -8,12 +8,13 @@
 #include "park/park.h"
 
 family *motet__family;
+uint32_t motet__family_places_most = MEMBERS_MAX;
 
 #ifdef MOTET_SIM
 enum { SIZE_DEFAULT = SIM_SHARED_SIZE, SIZE_LEAST = SIM_SHARED_SIZE };
 #else
 #define SIZE_DEFAULT ((uint64_t)64 << 30)
-#define SIZE_LEAST   ((uint64_t)1 << 20)
+#define SIZE_LEAST   ((uint64_t)512 << 10)
 #endif
 
 #define MAGIC 0x316574656d6f744dull
@@ -32,7 +33,7 @@ static uint32_t places_of(uint64_t size)
     uint64_t n = size / 8 / sizeof(member), most = size / 2 / sizeof(member);
     if (n < FEW)
         n = most < FEW ? most : FEW;
-    return n > MEMBERS_MAX ? MEMBERS_MAX : (uint32_t)n;
+    return n > motet__family_places_most ? motet__family_places_most : (uint32_t)n;
 }
 
 /* Reserves the largest range that is to be had: the size that was asked for or the default, halved as often as it is refused. */

@@ -141,6 +141,9 @@ extern family *motet__family;
  * address space or memory for it; -EMFILE, -ENFILE; -EPERM in the child of a raw fork. */
 int motet__family_open(void);
 
+/* So many places at most, and place 0, does an arena have that is opened from now on: tests want it small. */
+extern uint32_t motet__family_places_most;
+
 /* The arena's descriptor in this process, close-on-exec; -1: there is none. */
 int motet__family_fd(void);
 

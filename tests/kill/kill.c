@@ -23,17 +23,47 @@ typedef struct rounds {
     unsigned long intrusions; /* rounds with one so far */
 } rounds;
 
+/* What is copied, piece by piece. */
+static kill_part part(const kill_case *c, unsigned i)
+{
+    if (c->parts)
+        return c->parts[i];
+    return i ? (kill_part){0} : (kill_part){c->segment, c->size};
+}
+
 static void *new_copy(const kill_case *c)
 {
-    void *p = malloc(c->size);
+    size_t size = 0;
+    for (unsigned i = 0; part(c, i).size; i++)
+        size += part(c, i).size;
+    void *p = malloc(size);
     if (!p)
         abort();
     return p;
 }
 
-static void save(const rounds *k, void *copy) { memcpy(copy, k->c->segment, k->c->size); }
+static void save(const rounds *k, void *copy)
+{
+    char *to = copy;
+    for (unsigned i = 0; part(k->c, i).size; to += part(k->c, i).size, i++)
+        memcpy(to, part(k->c, i).at, part(k->c, i).size);
+}
 
-static void put_back(const rounds *k, const void *copy) { memcpy(k->c->segment, copy, k->c->size); }
+static void put_back(const rounds *k, const void *copy)
+{
+    const char *from = copy;
+    for (unsigned i = 0; part(k->c, i).size; from += part(k->c, i).size, i++)
+        memcpy(part(k->c, i).at, from, part(k->c, i).size);
+}
+
+static bool same(const rounds *k, const void *copy)
+{
+    const char *other = copy;
+    for (unsigned i = 0; part(k->c, i).size; other += part(k->c, i).size, i++)
+        if (memcmp(part(k->c, i).at, other, part(k->c, i).size) != 0)
+            return false;
+    return true;
+}
 
 static bool refuse(rounds *k, const kill_moment *when, const char *why)
 {
@@ -76,7 +106,7 @@ static bool kill_recoverer(rounds *k, kill_moment when)
     while (fine && (fine = step(k, &s, &when, &e)) && e != STEPPER_DONE) {
         when.recovery = s.steps;
         k->r->deaths++;
-        if (memcmp(last, k->c->segment, k->c->size) == 0)
+        if (same(k, last))
             continue;
         save(k, last);
         fine = recover_and_check(k, &when, k->at_recoverers_death);
@@ -90,7 +120,7 @@ static bool kill_recoverer(rounds *k, kill_moment when)
 static bool death(rounds *k, const kill_moment *when)
 {
     k->r->deaths++;
-    if (k->last_known && memcmp(k->last, k->c->segment, k->c->size) == 0)
+    if (k->last_known && same(k, k->last))
         return true;
     save(k, k->last);
     k->last_known = true;
@@ -155,7 +185,7 @@ static bool real_death(rounds *k, unsigned steps)
         stepper_end(&s);
     }
     k->r->deaths++;
-    if (fine && memcmp(k->last, k->c->segment, k->c->size) != 0)
+    if (fine && !same(k, k->last))
         return refuse(k, &when, "who was killed left another segment than who stood there");
     return fine && recover_and_check(k, &when, k->at_death);
 }

@@ -32,9 +32,16 @@ typedef struct kill_moment {
     bool really;        /* it was killed in earnest */
 } kill_moment;
 
+typedef struct kill_part {
+    void *at;
+    size_t size;
+} kill_part;
+
 typedef struct kill_case {
     void *segment; /* MAP_SHARED, at least of this size; as it is before the operation */
     size_t size;
+    const kill_part
+        *parts; /* or these pieces of it, up to one of size 0, if the rest doesn't matter. NULL: all of it */
     void (*operation)(void *arg);                             /* in the child. Changes only shared memory */
     void (*recover)(void *arg);                               /* by a survivor, and again */
     const char *(*check)(void *arg, const kill_moment *when); /* after it. NULL, or what is wrong; may destroy */
