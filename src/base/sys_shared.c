@@ -29,24 +29,18 @@ int sys_shared_create(size_t size)
     /* Asked first, since the kernel refuses with SIGXFSZ. */
     if (size > sys_shared_size_max())
         return -EFBIG;
-    int fd = memfd_create("motet-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0)
+    int low = memfd_create("motet-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (low < 0)
         return -errno;
-    int e = 0;
-    if (fd <= 2) { /* the program has closed its standard streams, and will want these numbers */
-        int higher = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-        e = higher < 0 ? -errno : 0;
-        if (higher >= 0) {
-            close(fd);
-            fd = higher;
-        }
-    }
-    if (!e && (ftruncate(fd, (off_t)size) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0))
+    /* A program that has closed its standard streams will want these numbers. */
+    int fd = fcntl(low, F_DUPFD_CLOEXEC, 3), e = fd < 0 ? -errno : 0;
+    close(low);
+    if (e == 0 &&
+        (ftruncate(fd, (off_t)size) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)) {
         e = -errno;
-    if (!e)
-        return fd;
-    close(fd);
-    return e;
+        close(fd);
+    }
+    return e < 0 ? e : fd;
 }
 
 static int map_at(int fd, size_t size, uintptr_t at, void **ret)

@@ -176,7 +176,7 @@ RAW int fault_fcntl(int fd, int command, ...)
     va_end(args);
     if (command == F_DUPFD_CLOEXEC)
         FAIL_IF(FAULT_CALL, EMFILE, -1);
-    if (command == F_SETFL)
+    if (command == F_SETFL || command == F_ADD_SEALS)
         FAIL_IF(FAULT_CALL, EPERM, -1);
     return fcntl(fd, command, value);
 }
@@ -206,6 +206,9 @@ RAW FILE *fault_fopen(const char *path, const char *mode)
 /* ---- the rest -------------------------------------------------------------------------------------- */
 
 void *fault_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset);
+int fault_memfd_create(const char *name, unsigned flags);
+int fault_ftruncate(int fd, off_t size);
+int fault_fallocate(int fd, int mode, off_t offset, off_t size);
 int fault_mprotect(void *at, size_t size, int protection);
 ssize_t fault_getrandom(void *data, size_t size, unsigned flags);
 int fault_sched_getaffinity(pid_t pid, size_t size, cpu_set_t *set);
@@ -217,6 +220,25 @@ RAW void *fault_mmap(void *at, size_t size, int protection, int flags, int fd, o
 {
     FAIL_IF(FAULT_CALL, ENOMEM, MAP_FAILED);
     return mmap(at, size, protection, flags, fd, offset);
+}
+
+RAW int fault_memfd_create(const char *name, unsigned flags)
+{
+    FAIL_IF(FAULT_CALL, EMFILE, -1);
+    return memfd_create(name, flags);
+}
+
+RAW int fault_ftruncate(int fd, off_t size)
+{
+    FAIL_IF(FAULT_CALL, EINVAL, -1);
+    return ftruncate(fd, size);
+}
+
+RAW int fault_fallocate(int fd, int mode, off_t offset, off_t size)
+{
+    FAIL_IF(FAULT_SIGNAL, EINTR, -1);
+    FAIL_IF(FAULT_CALL, ENOSPC, -1);
+    return fallocate(fd, mode, offset, size);
 }
 
 RAW int fault_mprotect(void *at, size_t size, int protection)
