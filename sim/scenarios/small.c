@@ -143,10 +143,12 @@ static void sets_local(void *arg)
 
 SIM_SCENARIO(local_two, .about = "a local without an init: one sets it while another looks")
 {
+    SIM_CHECK_EQ(motet_local_set(&locals[0], &mine), 0);
     sim_spawn(sets_local, NULL, "setter");
     SIM_CHECK(!motet_local_get(&local));
     sim_join_all();
     motet_local_free(&local);
+    motet_local_free(&locals[0]);
 }
 
 static void looks_beyond(void *arg)
