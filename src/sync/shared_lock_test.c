@@ -52,11 +52,14 @@ TEST(codes)
     CHECK(!motet_lock_locked(l));
 }
 
+static uint32_t timed_out;
+
 static int take_though_cancelled(void *l)
 {
     while (!motet_cancelled())
         motet_yield();
     CHECK_EQ(motet_lock_acquire(l, motet_after(MOTET_MS)), -ETIMEDOUT);
+    atomic_store_release(&timed_out, 1);
     return motet_lock_acquire(l, MOTET_FOREVER);
 }
 
@@ -66,6 +69,7 @@ TEST(is_no_cancellation_point)
     CHECK_EQ(motet_lock_acquire(l, MOTET_NOWAIT), 0);
     motet_thread *t = start(take_though_cancelled, l);
     CHECK_EQ(motet_thread_cancel(t), 0);
+    UNTIL(SEEN(&timed_out));
     CHECK_EQ(motet_lock_release(l), 0);
     CHECK_EQ(finish(t), 0);
 }

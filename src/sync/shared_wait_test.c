@@ -107,7 +107,7 @@ TEST(a_death_wakes_all)
 {
     word = shared(64);
     kin k = kin_start(sleep_on, NULL), a = kin_start(wait_for_a_death, NULL), b = kin_start(wait_for_a_death, word);
-    AWAIT(SEEN(word + 1) == 2);
+    AWAIT(SEEN(word + 1) == 2 && motet__member_alive(k.tag));
     kin_await_sleep(a);
     kin_await_sleep(b);
     kin_kill(k);
@@ -218,7 +218,7 @@ TEST(without_futex_waitv)
             }
         atomic_store_release(word, 1);
         motet__family_wake(word, 1);
-        AWAIT(SEEN(word + 1) == 1);
+        AWAIT(SEEN(word + 1) == 1 && motet__member_alive(victim.tag));
         atomic_store_release(word, 0);
         kin_kill(victim);
         CHECK_EQ(kin_bury(k), 0);
