@@ -56,7 +56,7 @@ static bool run_bounded(FILE *out, const sim_scenario *s, run_plan p, const run_
     p.mode = MODE_DFS;
     if (o->full && !p.weak) {
         p.schedules = UINT64_MAX;
-        p.seconds = 600;
+        p.seconds = o->plan.seconds > 0 ? o->plan.seconds : 600;
     }
     bool failed = run_plan_of(out, s, &p, r);
     if (o->full && !p.weak && !failed && !r->complete) {
@@ -69,7 +69,8 @@ static bool run_bounded(FILE *out, const sim_scenario *s, run_plan p, const run_
 /* True: it failed. */
 static bool run_by_own_plan(FILE *out, const sim_scenario *s, const run_options *o, run_result *r)
 {
-    uint64_t cap = (uint64_t)((s->cap ? s->cap : 60) * 1000 * o->scale), some = (uint64_t)(SOME * o->scale);
+    double scale = s->must_fail && o->scale < 1 ? 1 : o->scale; /* it ends when it is caught */
+    uint64_t cap = (uint64_t)((s->cap ? s->cap : 60) * 1000 * scale), some = (uint64_t)(SOME * scale);
     if (!s->weak_only) {
         if (run_bounded(out, s, (run_plan){.bound = s->bound ? s->bound : 2, .schedules = cap}, o, r))
             return true;

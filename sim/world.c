@@ -158,10 +158,29 @@ static bool in_heap(const volatile void *p)
 
 static uint8_t *map_of(const volatile void *p) { return S->heap_map + ((const volatile char *)p - S->heap) / GRANULE; }
 
+/* On the stack, or in the thread-local data, of a thread that has come to its end (one that was killed was a process of its own:
+ * nobody has its memory). */
+static bool of_the_ended(const volatile void *p)
+{
+    const volatile char *at = p;
+    const char *stacks = STACKS_AT;
+    if (at < stacks)
+        return false;
+    for (int i = 0; i < S->threads_count; i++) {
+        const thread *t = &S->threads[i];
+        if (t->state != T_DONE || t->dead)
+            continue;
+        if ((at >= t->stack && at < t->stack + STACK_SIZE) ||
+            (at >= (const char *)t->tls && at < (const char *)t->tls + S->tls_size))
+            return true;
+    }
+    return false;
+}
+
 void sim_check_alive(const volatile void *p, const char *at)
 {
     char place[48];
-    if (in_heap(p) && *map_of(p) != GIVEN)
+    if (in_heap(p) ? *map_of(p) != GIVEN : of_the_ended(p))
         sim_fail("%s: an access to memory that was freed", sim_place(at, place, sizeof place));
 }
 

@@ -212,12 +212,15 @@ static void semaphore(unsigned with_mistakes)
 static void give_one(void *arg) { give(1); }
 
 static park_self *cancelled;
+static uint32_t has_cancelled; /* who is cancelled lives as long as that takes */
 
 static void take_cancelled(void *arg)
 {
     atomic_store_release(&cancelled, motet__park_self());
     if (take_or_leave() == 0)
         give(1);
+    while (!atomic_load_acquire(&has_cancelled))
+        cpu_relax();
 }
 
 static void semaphore_cancelled(unsigned with_mistakes)
@@ -230,6 +233,7 @@ static void semaphore_cancelled(unsigned with_mistakes)
     survivor(take, "other");
     survivor(give_one, "giver");
     motet__park_cancel(atomic_load_relaxed(&cancelled));
+    atomic_store_release(&has_cancelled, 1);
     sim_join_all();
 }
 

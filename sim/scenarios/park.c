@@ -89,10 +89,20 @@ SIM_SCENARIO(park_message_deadline, .about = "as many take a message as were wok
 
 /* ---- cancelling ------------------------------------------------------------------------------------ */
 
+/* Whom somebody cancels lives as long as that takes. */
+static uint32_t has_cancelled;
+
+static void await_canceller(void)
+{
+    while (!atomic_load_acquire(&has_cancelled))
+        cpu_relax();
+}
+
 static void cancellable(void *arg)
 {
     atomic_store_release(&waiter_self, motet__park_self());
     results[0] = await_message(MOTET_FOREVER);
+    await_canceller();
 }
 
 static void cancels(void *arg)
@@ -101,6 +111,7 @@ static void cancels(void *arg)
     while (!(self = atomic_load_acquire(&waiter_self)))
         cpu_relax();
     motet__park_cancel(self);
+    atomic_store_release(&has_cancelled, 1);
 }
 
 SIM_SCENARIO(park_cancel_wake, .about = "a wake and a cancel: the wake is taken or goes to nobody")

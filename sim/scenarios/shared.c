@@ -515,6 +515,7 @@ SIM_SCENARIO(shared_semaphore_giver, .about = "who gives two may die before it w
 }
 
 static park_self *cancelled;
+static uint32_t has_cancelled; /* who is cancelled lives as long as that takes */
 
 static void takes_cancelled(void *arg)
 {
@@ -523,6 +524,8 @@ static void takes_cancelled(void *arg)
     SIM_CHECK(e == 0 || e == -ECANCELED);
     if (e == 0)
         gives_one(NULL);
+    while (!atomic_load_acquire(&has_cancelled))
+        cpu_relax();
 }
 
 SIM_SCENARIO(shared_semaphore_cancelled, .about = "one of two waiters is cancelled; a permit for the other", .pct = 4)
@@ -535,6 +538,7 @@ SIM_SCENARIO(shared_semaphore_cancelled, .about = "one of two waiters is cancell
     while (!(self = atomic_load_acquire(&cancelled)))
         cpu_relax();
     motet__park_cancel(self);
+    atomic_store_release(&has_cancelled, 1);
     sim_join_all();
 }
 
