@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
-// boost.cpp - Boost's headers: asio::thread_pool, and lockfree::spsc_queue, which never sleeps: it spins for ever.
+// boost.cpp - Boost's headers: asio::thread_pool; interprocess::managed_shared_memory; and lockfree::spsc_queue, which
+// never sleeps: it spins for ever.
 #include "common.hpp"
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <boost/interprocess/managed_shared_memory.hpp>
 #include <boost/lockfree/spsc_queue.hpp>
+#include <cstring>
 #include <future>
 
 namespace
@@ -33,6 +36,22 @@ struct Spin {
             pause_cpu();
         return v;
     }
+};
+
+// Its memory has a name, which stays until somebody removes it.
+struct Shared {
+    static constexpr const char *name = "motet-bench-boost";
+    struct Removed {
+        Removed() { boost::interprocess::shared_memory_object::remove(name); }
+        ~Removed() { boost::interprocess::shared_memory_object::remove(name); }
+    } removed;
+    boost::interprocess::managed_shared_memory memory{boost::interprocess::create_only, name, 16 << 20};
+    void *zeroed(size_t size)
+    {
+        void *p = memory.allocate_aligned(size, 64, std::nothrow);
+        return p ? std::memset(p, 0, size) : p;
+    }
+    void free(void *p) { memory.deallocate(p); }
 };
 
 struct Pool {
@@ -87,6 +106,9 @@ const bench_row boost_rows[] = {
     {"queue.thread.1p1c@boost-spin", "items/s", "pinned", "lockfree::spsc_queue, no sleeping: a limit, not a peer",
      peer::flow<Spin, 1>, false},
     {"queue.thread.pingpong@boost-spin", "ns", "pinned", "two of these", peer::pingpong<Spin>, false},
+    {"shared.alloc@boost", "ns", "pinned", "managed_shared_memory::allocate_aligned, cleared", peer::memory_one<Shared>,
+     false},
+    {"shared.alloc.2t@boost", "ns", "pinned", "the same", peer::memory_two<Shared>, false},
     {"pool.thread.submit@asio", "tasks/s", "unpinned", "asio::thread_pool, post", peer::submit<Pool>, false},
     {"pool.thread.submit.share@asio", "ratio", "unpinned", "run by workers", peer::submit<Pool>, true},
     {"pool.thread.submit.window@asio", "tasks/s", "unpinned", "post of packaged tasks", window, false},

@@ -89,6 +89,81 @@ template <class Lock> void contended(bench *b)
     bench_measure(b, contended_once<Lock>, &c, nullptr);
 }
 
+// ---- memory: zeroed(size) (null: none), free(p) ----------------------------------------------------
+
+constexpr unsigned memory_held = 256;
+
+template <class Memory> struct Holder {
+    Memory *memory = nullptr;
+    void *held[memory_held] = {};
+    uint64_t random = 0, n = 0;
+    void churn(uint64_t count)
+    {
+        for (uint64_t i = 0; i < count; i++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            size_t size = 16 + (random >> 33) % 1009;
+            if (held[i % memory_held])
+                memory->free(held[i % memory_held]);
+            char *p = static_cast<char *>(memory->zeroed(size));
+            if (!p || p[0] || p[size - 1])
+                bench_die("no block, or one that is not zeroed");
+            p[0] = p[size - 1] = 1;
+            held[i % memory_held] = p;
+        }
+    }
+    void release()
+    {
+        for (void *&p : held)
+            if (p) {
+                memory->free(p);
+                p = nullptr;
+            }
+    }
+};
+
+template <class Memory> double memory_once(void *arg, uint64_t n)
+{
+    double t = bench_now();
+    static_cast<Holder<Memory> *>(arg)->churn(n);
+    return bench_now() - t;
+}
+
+template <class Memory> void memory_one(bench *b)
+{
+    Memory memory;
+    Holder<Memory> h;
+    h.memory = &memory;
+    bench_pin(0);
+    bench_idler *other = bench_idler_start();
+    bench_measure(b, memory_once<Memory>, &h, nullptr);
+    bench_idler_stop(other);
+    h.release();
+}
+
+template <class Memory> void memory_half(void *arg, int i)
+{
+    auto *h = static_cast<Holder<Memory> *>(arg);
+    h[i].churn(h[i].n);
+}
+
+template <class Memory> double memory_two_once(void *arg, uint64_t n)
+{
+    auto *h = static_cast<Holder<Memory> *>(arg);
+    const int pin[] = {0, 1};
+    h[0].n = h[1].n = n / 2;
+    return bench_team(2, pin, memory_half<Memory>, h);
+}
+
+template <class Memory> void memory_two(bench *b)
+{
+    Memory memory;
+    auto h = std::make_unique<Holder<Memory>[]>(2);
+    h[0].memory = h[1].memory = &memory;
+    bench_measure(b, memory_two_once<Memory>, h.get(), nullptr);
+    h[0].release();
+    h[1].release();
+}
+
 // ---- queues: put(uint64_t), uint64_t get() ---------------------------------------------------------
 
 template <class Queue> struct Flow {

@@ -46,6 +46,12 @@ struct Ring {
     }
 };
 
+// Not shared, and not on a cache line of its own: what a process has for itself.
+struct Heap {
+    void *zeroed(size_t size) { return std::calloc(1, size); }
+    void free(void *p) { std::free(p); }
+};
+
 int spawn(const char *program)
 {
     char *argv[] = {const_cast<char *>(program), nullptr};
@@ -59,6 +65,8 @@ int spawn(const char *program)
 const bench_row posix_rows[] = {
     {"lock.uncontended@pthread", "ns", "pinned", "pthread_mutex_t", peer::uncontended<Mutex>, false},
     {"lock.contended@pthread", "pairs/s", "pinned", "pthread_mutex_t", peer::contended<Mutex>, false},
+    {"shared.alloc@calloc", "ns", "pinned", "calloc, which is not shared", peer::memory_one<Heap>, false},
+    {"shared.alloc.2t@calloc", "ns", "pinned", "the same", peer::memory_two<Heap>, false},
     {"queue.thread.1p1c@pthread-ring", "items/s", "pinned", "a ring, one mutex, two conditions", peer::flow<Ring, 1>,
      false},
     {"queue.thread.4p4c@pthread-ring", "items/s", "pinned", "a ring, one mutex, two conditions", peer::flow<Ring, 4>,
