@@ -102,9 +102,10 @@ static _Thread_local shard shards[SHARDS]; /* each virtual thread is a process *
 static shard shards[SHARDS];
 #endif
 
+static uint32_t threads; /* that have used one so far: shards above that number were never touched */
+
 static shard *shard_lock(void)
 {
-    static uint32_t threads;
     static _Thread_local uint32_t mine; /* 0: none yet */
     if (unlikely(!mine))
         mine = 1 + atomic_add_relaxed(&threads, 1) % SHARDS;
@@ -119,7 +120,8 @@ static shard *shard_lock(void)
 
 void motet__arena_forked(void)
 {
-    for (int i = 0; i < SHARDS; i++)
+    uint32_t n = atomic_load_relaxed(&threads);
+    for (uint32_t i = 0; i < n && i < SHARDS; i++) /* of the others a new process needs no memory */
         shards[i].guard = (guard){0};
     motet__arena_count_forked();
 }
@@ -240,9 +242,14 @@ static bool take(size_t size, block *ret)
     return true;
 }
 
+static inline bool is_member(void)
+{
+    return likely(motet__family_self()) || (motet__family && motet__family_enter() > 0);
+}
+
 void *motet__arena_alloc(size_t size, enum arena_kind kind)
 {
-    if (!motet__family || motet__family_enter() < 0 || size == 0 || size > motet__family->size)
+    if (!is_member() || size == 0 || size > motet__family->size)
         return NULL;
     block b;
     if (unlikely(!take(size, &b))) {
@@ -273,32 +280,34 @@ void motet__arena_let_go(const block *b, uint64_t word)
     keep(b->class, &id, 1);
 }
 
-const char *motet__arena_misuse(const void *p, enum arena_kind kind)
+/* What is wrong with a pointer that can't be freed. */
+static const char *misuse(const void *p)
 {
     block b;
-    if (!motet__family || !motet__family_contains(p) || !motet__arena_find(p, &b))
-        return "not a pointer from motet_shared_alloc";
+    if (!motet__family_contains(p) || !motet__arena_find(p, &b))
+        return "no block begins there";
     uint64_t w = atomic_load_acquire(b.word);
-    if (block_state(w) == BLOCK_FREE || block_state(w) == BLOCK_CACHED)
-        return "freed already";
-    return block_kind(w) == kind ? NULL : "not a pointer from motet_shared_alloc";
+    return block_state(w) == BLOCK_FREE || block_state(w) == BLOCK_CACHED ? "it was freed already"
+                                                                          : "it is not to be freed";
 }
 
-void motet__arena_free(void *p)
+void motet__arena_free_of(void *p, unsigned kinds, const char *function)
 {
     block b;
-    if (!p || motet__family_enter() < 0)
+    if (!p || !is_member())
         return;
     if (unlikely(!motet__arena_find(p, &b)))
-        motet__misuse("motet__arena_free", "no block begins there");
-    uint64_t w = atomic_load_acquire(b.word);
+        motet__misuse(function, misuse(p));
+    uint64_t w = atomic_load_relaxed(b.word);
     uint64_t freed = block_word(BLOCK_CACHED, 0, motet__family_self(), block_sequence(w) + 1);
     /* Releases what was done with the block to who is given it next. */
-    if (unlikely(block_state(w) != BLOCK_USED || block_kind(w) == ARENA_COUNTED ||
+    if (unlikely(block_state(w) != BLOCK_USED || !(kinds >> block_kind(w) & 1) ||
                  !atomic_cas_acq_rel(b.word, &w, freed)))
-        motet__misuse("motet__arena_free", "freed twice, or not to be freed");
+        motet__misuse(function, misuse(p));
     motet__arena_let_go(&b, freed);
 }
+
+void motet__arena_free(void *p) { motet__arena_free_of(p, 1u << ARENA_PLAIN | 1u << ARENA_OWNED, "motet__arena_free"); }
 
 /* ---- owners ---------------------------------------------------------------------------------------- */
 

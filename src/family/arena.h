@@ -86,6 +86,9 @@ void *motet__arena_alloc(size_t size, enum arena_kind kind);
 /* Gives a PLAIN or OWNED block back, from whatever member. NULL is fine. Anything else but a block in use ends the program. */
 void motet__arena_free(void *p);
 
+/* The same for blocks of one of the kinds (a bit each); a message about misuse names `function`. */
+void motet__arena_free_of(void *p, unsigned kinds, const char *function);
+
 /* Hands an OWNED block of the caller's over to the member `to`. 0; -ESRCH: `to` is not alive, and the block is gone as if it
  * had died with it. */
 int motet__arena_give(void *p, member_tag to);
@@ -120,8 +123,5 @@ void motet__arena_flush(void);
 
 /* In a forked child, while it has one thread: no guard of the parent's threads is held here. */
 void motet__arena_forked(void);
-
-/* Whether p was allocated PLAIN and is in use. For messages about misuse: what is wrong with it, or NULL. */
-const char *motet__arena_misuse(const void *p, enum arena_kind kind);
 
 #endif

@@ -14,12 +14,9 @@ void *motet_shared_alloc(size_t size)
 
 void motet_shared_free(void *p)
 {
-    if (!p)
-        return;
-    const char *why = motet__arena_misuse(p, ARENA_PLAIN);
-    if (unlikely(why != NULL))
-        motet__misuse("motet_shared_free", why);
-    motet__arena_free(p);
+    if (p && unlikely(!atomic_load_acquire(&motet__family)))
+        motet__misuse("motet_shared_free", "there is no shared memory yet");
+    motet__arena_free_of(p, 1u << ARENA_PLAIN, "motet_shared_free");
 }
 
 bool motet_shared_contains(const void *p) { return motet__family_contains(p); }
