@@ -289,8 +289,8 @@ static void gives_what_others_took(void *arg)
 
 static void takes(void *arg) { SIM_CHECK_EQ(motet_semaphore_acquire(semaphore, MOTET_FOREVER), 0); }
 
-SIM_SCENARIO(shared_bounded_of_others, .about = "one gives a permit of another's back, who may die; then a new one comes",
-             .faults = SIM_DEATHS)
+SIM_SCENARIO(shared_bounded_of_others,
+             .about = "one gives a permit of another's back, who may die; then a new one comes", .faults = SIM_DEATHS)
 {
     begin_semaphore(2);
     process *m = mortal(takes, "mortal");
@@ -347,7 +347,8 @@ static bool bury_party(process *m)
     if (!died(m))
         return false;
     member *place = &motet__family->members[tag_place(m->tag)];
-    bool helped = !motet__record_find(place, barrier, RECORD_BARRIER, NULL) || sim_peep((uint32_t *)&barrier->reserved_[0]);
+    bool helped = !motet__record_find(place, barrier, RECORD_BARRIER, NULL) ||
+                  sim_peep((uint32_t *)&barrier->reserved_[0]);
     motet__member_bury(m->tag);
     if (helped)
         motet_barrier_abort(barrier);

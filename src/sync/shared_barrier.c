@@ -260,7 +260,7 @@ int motet__shared_barrier_init(motet_barrier *barrier, unsigned parties)
 {
     int e = motet__shared_begin(barrier);
     if (e == 0)
-        *(shared_barrier *)barrier =
-            (shared_barrier){.parties = parties, .flags = MOTET_SHARED, .at = motet__family_deaths()};
+        *(shared_barrier *)barrier = (shared_barrier){
+            .parties = parties, .flags = MOTET_SHARED, .at = motet__family_deaths()};
     return e;
 }

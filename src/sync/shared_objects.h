@@ -96,8 +96,8 @@ enum { SHARED_WAKES = 16 };
 
 /* Of one operation, while it has the claim. */
 typedef struct shared_op {
-    uint32_t deaths;                      /* at which all is derived */
-    unsigned wakes_count;                 /* sleepers to be woken when the claim is released */
+    uint32_t deaths;      /* at which all is derived */
+    unsigned wakes_count; /* sleepers to be woken when the claim is released */
     const uint32_t *wakes[SHARED_WAKES];
 } shared_op;
 

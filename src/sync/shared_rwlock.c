@@ -107,8 +107,8 @@ static void look_at_wait(record *r, void *arg)
         w->readers_first |= (uint64_t)since <= w->lock->turn;
     } else {
         w->writers = true;
-        w->older_writer |= r != w->self && (!w->self || since < w->self_since ||
-                                            (since == w->self_since && r < w->self));
+        w->older_writer |= r != w->self &&
+                           (!w->self || since < w->self_since || (since == w->self_since && r < w->self));
     }
 }
 
