@@ -278,7 +278,8 @@ void sys_signals_keep_children(void)
 
 void sys_signals_restore(const sys_signals *was)
 {
-    sigaction(SIGCHLD, &was->child, NULL);
+    if (was->child.sa_handler != SIG_DFL || was->child.sa_flags) /* else it is so */
+        sigaction(SIGCHLD, &was->child, NULL);
     sigprocmask(SIG_SETMASK, &was->mask, NULL);
 }
 

@@ -172,6 +172,9 @@ int64_t motet__member_claim(void);
  * died meanwhile and the place was given back; the caller must end. */
 int motet__member_become(member_tag tag);
 
+/* The same for a child of guard or zygote, which don't need the start time to know it, and write it when another may. */
+int motet__member_become_child(member_tag tag);
+
 /* Gives a claimed place back that nobody became. */
 void motet__member_unclaim(member_tag tag);
 

@@ -122,7 +122,7 @@ static void keep_from_children(void)
 static void keep_from_children(void) {}
 #endif
 
-int motet__member_become(member_tag tag)
+static int become(member_tag tag, uint64_t started)
 {
     member *m = member_at(tag_place(tag));
     uint64_t word = atomic_load_acquire(&m->state);
@@ -131,7 +131,7 @@ int motet__member_become(member_tag tag)
     keep_from_children();
     /* Nobody else writes these: the place is claimed for this process. */
     atomic_store_relaxed(&m->pid, sys_pid());
-    atomic_store_relaxed(&m->started, sys_started());
+    atomic_store_relaxed(&m->started, started);
     atomic_store_relaxed(&m->parent, member_word_by(word));
     /* Publishes them. */
     if (!atomic_cas_acq_rel(&m->state, &word, member_word(MEMBER_LIVE, tag_generation(tag), 0)))
@@ -139,6 +139,10 @@ int motet__member_become(member_tag tag)
     atomic_store_relaxed(&motet__family_tag, tag);
     return 0;
 }
+
+int motet__member_become(member_tag tag) { return become(tag, sys_started()); }
+
+int motet__member_become_child(member_tag tag) { return become(tag, 0); }
 
 int64_t motet__family_enter(void)
 {

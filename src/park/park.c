@@ -15,10 +15,12 @@ typedef struct bucket {
 
 static bucket buckets[BUCKETS];
 
-/* Those who waited are gone. Only what was in use is written: the rest of the table stays the parent's memory. */
+static uint32_t used; /* 1: somebody has waited */
+
+/* Those who waited are gone. Only what was in use is touched: a new process needs no memory for the rest. */
 static void forget(void)
 {
-    for (int i = 0; i < BUCKETS; i++)
+    for (int i = 0; i < BUCKETS && used; i++)
         if (buckets[i].count || buckets[i].guard.word)
             buckets[i] = (bucket){0};
 }
@@ -36,6 +38,10 @@ static void announce(waiter *w, wait_node *n)
 {
     bucket *b = bucket_of(n->key);
     n->owner = w;
+#ifndef MOTET_SIM /* where one execution is to know nothing of the one before */
+    if (unlikely(!atomic_load_relaxed(&used)))
+        atomic_store_relaxed(&used, 1); /* relaxed: of interest to later copies of the process */
+#endif
     guard_lock(&b->guard);
     /* seq_cst: before the look at the word; partner of the fence in unpark. */
     atomic_add_seq_cst(&b->count, 1);

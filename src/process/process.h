@@ -131,6 +131,7 @@ typedef struct control {
     uint32_t changed;              /* counts changes of watchers; slept on */
     member_tag root;
     watcher_place guard, zygote;   /* each written by itself */
+    pid_t spare;                   /* the zygote's child that stands ready; 0: none */
     uint64_t ids;                  /* the last process's */
     uint32_t slots_used;           /* no slot at or above was ever claimed; only grows */
     uint64_t asked[SLOTS / 64];    /* hints: slots that are ASKED */

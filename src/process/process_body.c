@@ -159,7 +159,7 @@ void motet__process_main(slot *s, uint64_t taken, member_tag tag, bool executed)
 {
     uint64_t turn = slot_turn_of(taken);
     work w = {0};
-    if (motet__member_become(tag) < 0)
+    if (motet__member_become_child(tag) < 0)
         sys_exit_now(GIVEN_UP); /* the zygote has died, and another one makes this process */
     atomic_store_relaxed(&s->tag, tag);
     atomic_store_relaxed(&s->pid, sys_pid());

@@ -75,7 +75,7 @@ static bool ended_unwatched(const motet_process *p, int *ret_code)
         return true;
     }
     const member *m = &motet__family->members[tag_place(p->tag)];
-    if (fd < 0 || sys_pid_started(p->pid) == m->started)
+    if (fd < 0 || !m->started || sys_pid_started(p->pid) == m->started)
         ended = fd >= 0 && sys_pidfd_ended(fd);
     if (ended && (fd < 0 || !sys_pidfd_code(fd, ret_code)))
         *ret_code = said_or_killed(p);

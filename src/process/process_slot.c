@@ -108,12 +108,10 @@ void motet__process_bury(member_tag dead)
 void motet__slot_end(slot *s, uint64_t word, member_tag tag, int code)
 {
     uint64_t turn = slot_turn_of(word), ended = slot_word(SLOT_ENDED, code_to_value(code), turn);
-    /* Nobody is woken yet: the burial wakes all, and then they see this too. */
-    bool mine = motet__slot_step(s, word, ended, false);
+    /* First, so that who joins the process finds it done and doesn't come in the way. */
     motet__process_bury(tag);
-    if (!mine)
+    if (!motet__slot_step(s, word, ended, true))
         return;
-    motet__family_wake(&s->changed, INT_MAX);
     /* seq_cst against who buries the starter and then sweeps: one of the two sees the other. */
     if (!motet__member_alive(atomic_load_relaxed(&s->starter)))
         atomic_cas_acq_rel(&s->word, &ended, slot_word(SLOT_FREE, 0, turn));

@@ -22,6 +22,8 @@ typedef struct watcher {
     member_tag self;
     int epoll, signals, root; /* root: its pidfd */
     int guard_fd;             /* zygote: the guard's pidfd; else -1 */
+    pid_t spare;              /* zygote: a child that stands ready; 0: none */
+    int spare_pipe;           /* where it is told what it is to be; -1 */
     int report;               /* where the first guard or zygote says how it went; -1 */
     /* The guard's. */
     pid_t zygote; /* 0: there is none */
@@ -56,12 +58,15 @@ void motet__member_ended(member_tag tag, int code);
 /* The slot that is RUNNING as `tag`, and its word; NULL: none. */
 slot *motet__slot_running(member_tag tag, uint64_t *ret_word);
 
+/* The spare has ended, or is another's. */
+void motet__zygote_forget_spare(void);
+
 /* A copy's children are others. */
 void motet__children_forget(void);
 
 /* ---- zygote_strange.c: members that are nobody's child, and the end of all -------------------------- */
 
-/* Guard: begins to watch those that have said so; or all that are no child of its own. */
+/* Guard: begins to watch those that have said so; or all that are no child of its own, when it has new children or is new. */
 void motet__strangers_take_in(void);
 void motet__strangers_find(void);
 

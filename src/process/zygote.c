@@ -95,6 +95,7 @@ __attribute__((noreturn)) static void zygote_main(member_tag tag)
     motet__afresh();
     w.is_guard = false;
     w.zygote = 0;
+    w.spare_pipe = -1;
     motet__children_forget();
     int e = motet__member_become(tag);
     if (e < 0)
@@ -130,7 +131,7 @@ static int start_zygote(void)
 
 void motet__guard_main(member_tag tag, int root, int report_to)
 {
-    w = (watcher){.is_guard = true, .epoll = -1, .signals = -1, .guard_fd = -1, .root = root, .report = report_to};
+    w = (watcher){.is_guard = true, .epoll = -1, .signals = -1, .guard_fd = -1, .spare_pipe = -1, .root = root, .report = report_to};
     motet__afresh();
     sys_signals_keep_children();
     sys_adopt_orphans();
@@ -176,6 +177,7 @@ static void zygote_ended(void)
     if (!began && !w.has_had_zygote)
         sys_exit_now(1); /* the first one said why */
     motet__slots_take_back();
+    motet__strangers_find();
     if (w.zygotes_lost < ZYGOTES_LOST_MAX) {
         next_zygote();
     } else { /* it can't begin: the machine has too little of something */
@@ -191,6 +193,7 @@ static void become_guard(void)
     member_tag was = c->guard.tag;
     sys_epoll_remove(w.epoll, motet__process.bell);
     close_one(&w.guard_fd);
+    motet__zygote_forget_spare(); /* which ends it */
     w.is_guard = true;
     w.has_had_zygote = true;
     sys_set_comm("motet-guard");
@@ -213,6 +216,8 @@ static void child_ended(pid_t pid, int code)
         zygote_ended();
         return;
     }
+    if (pid == w.spare)
+        motet__zygote_forget_spare();
     motet__child_ended(pid, code);
     sys_reap(pid, &code, true);
 }

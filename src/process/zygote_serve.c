@@ -4,6 +4,8 @@
 
 #ifndef MOTET_SIM
 
+#include "base/sys_process.h"
+
 #include <stdio.h>
 
 static control *the_control(void) { return motet__process.control; }
@@ -31,7 +33,8 @@ void motet__children_forget(void)
     known_used = 0;
 }
 
-static uint32_t place_of(pid_t pid) { return (uint32_t)pid * 0x9E3779B9u >> 21; }
+/* Pids of late lie side by side: then a copy for each fork is made of few pages. */
+static uint32_t place_of(pid_t pid) { return (uint32_t)pid % KNOWN_SIZE; }
 
 static void know(pid_t pid, uint32_t number, uint64_t turn, member_tag tag)
 {
@@ -100,13 +103,37 @@ void motet__member_ended(member_tag tag, int code)
         motet__process_bury(tag);
 }
 
+/* The process that a dead watcher buried, and came no further. */
+static slot *running_with(pid_t pid, uint64_t *ret_word)
+{
+    control *c = the_control();
+    uint32_t n = atomic_load_acquire(&c->slots_used);
+    for (uint32_t i = 0; i < n; i++) {
+        slot *s = &c->slots[i];
+        *ret_word = atomic_load_acquire(&s->word);
+        if (slot_state_of(*ret_word) == SLOT_RUNNING && atomic_load_relaxed(&s->pid) == pid)
+            return s;
+    }
+    return NULL;
+}
+
+/* Of another watcher, that has died; or one that is no member. */
+static void unknown_ended(pid_t pid, int code)
+{
+    uint64_t word;
+    slot *s = running_with(pid, &word);
+    member_tag tag = s ? slot_value_of(word) : tag_of_pid(pid);
+    if (s)
+        motet__slot_end(s, word, tag, code);
+    else
+        motet__process_bury(tag);
+}
+
 void motet__child_ended(pid_t pid, int code)
 {
     known k;
     if (!take_known(pid, &k)) {
-        member_tag tag = tag_of_pid(pid);
-        if (tag)
-            motet__member_ended(tag, code);
+        unknown_ended(pid, code);
         return;
     }
     slot *s = &the_control()->slots[k.number];
@@ -125,7 +152,7 @@ void motet__child_ended(pid_t pid, int code)
 static void close_watcher(void)
 {
     watcher *w = motet__watcher();
-    const int fds[] = {w->epoll, w->signals, w->root, w->guard_fd, w->report};
+    const int fds[] = {w->epoll, w->signals, w->root, w->guard_fd, w->report, w->spare_pipe};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
         if (fds[i] >= 0)
             sys_close(fds[i]);
@@ -149,17 +176,103 @@ static int exec_program(slot *s, uint64_t taken, member_tag tag)
     return sys_exec_self(self->argv ? self->argv : no_argv, env);
 }
 
-__attribute__((noreturn)) static void be_child(slot *s, uint64_t taken, member_tag tag)
+/* What a new process is to be. */
+typedef struct order {
+    slot *s;
+    uint64_t taken;
+    member_tag tag;
+} order;
+
+static void become_child(void)
 {
     close_watcher();
     motet__process_afresh();
+    sys_set_comm(motet__process.comm);
+}
+
+__attribute__((noreturn)) static void be_child(slot *s, uint64_t taken, member_tag tag)
+{
     if (s->parcel->method == MOTET_SPAWN) {
         int e = exec_program(s, taken, tag);
         motet__slot_step(s, taken, slot_word(SLOT_FAILED, code_to_value(e), slot_turn_of(taken)), true);
         sys_exit_now(1);
     }
-    sys_set_comm(motet__process.comm);
     motet__process_main(s, taken, tag, false);
+}
+
+/* Touches what a beginning needs, so that its pages are there then: the allocator, stdio, control, the family. */
+static void warm_up(void)
+{
+    control *c = the_control();
+    motet_buffer *b = motet_buffer_new();
+    motet_buffer_append(b, c->segments, sizeof c->segments[0]);
+    motet_buffer_free(b);
+    sys_stdio_flush();
+    motet__member_alive(motet__family_deaths() ? c->root : c->guard.tag);
+    atomic_load_relaxed(&c->slots[0].word);
+}
+
+/* A process that stands ready, so that who starts one need not wait for the fork. It has done all that doesn't depend on
+ * what it will be, and waits for that. When the zygote dies, so does it. */
+__attribute__((noreturn)) static void be_spare(int pipe)
+{
+    order o;
+    become_child();
+    warm_up();
+    ssize_t n = sys_read(pipe, &o, sizeof o);
+    sys_close(pipe);
+    if (n != (ssize_t)sizeof o)
+        sys_exit_now(1);
+    be_child(o.s, o.taken, o.tag);
+}
+
+void motet__zygote_forget_spare(void)
+{
+    watcher *w = motet__watcher();
+    if (w->spare_pipe >= 0)
+        sys_close(w->spare_pipe);
+    w->spare_pipe = -1;
+    w->spare = 0;
+    atomic_store_relaxed(&the_control()->spare, 0);
+}
+
+/* It is better to have one, and no matter if not. */
+static void prepare_spare(void)
+{
+    watcher *w = motet__watcher();
+    int reader;
+    if (w->spare || w->is_guard || sys_pipe(&reader, &w->spare_pipe) < 0)
+        return;
+    pid_t pid = sys_fork();
+    if (pid == 0)
+        be_spare(reader);
+    sys_close(reader);
+    if (pid < 0) {
+        motet__zygote_forget_spare();
+        return;
+    }
+    w->spare = pid;
+    atomic_store_relaxed(&the_control()->spare, pid); /* for the guard, if this process dies */
+}
+
+/* The child that becomes what is ordered: the spare, or a new one. Its pid, or -errno. */
+static pid_t make_child(order o)
+{
+    watcher *w = motet__watcher();
+    pid_t pid = w->spare;
+    if (pid) {
+        ssize_t n = sys_write(w->spare_pipe, &o, sizeof o);
+        motet__zygote_forget_spare();
+        if (n == (ssize_t)sizeof o)
+            return pid;
+        /* It was killed, and is reaped like any other. */
+    }
+    pid = sys_fork();
+    if (pid == 0) {
+        become_child();
+        be_child(o.s, o.taken, o.tag);
+    }
+    return pid;
 }
 
 static void refuse(slot *s, uint64_t word, int code)
@@ -189,9 +302,7 @@ static void serve(uint32_t i)
         motet__member_unclaim((member_tag)tag);
         return;
     }
-    pid_t pid = sys_fork();
-    if (pid == 0)
-        be_child(s, taken, (member_tag)tag);
+    pid_t pid = make_child((order){s, taken, (member_tag)tag});
     if (pid < 0) {
         motet__member_unclaim((member_tag)tag);
         refuse(s, taken, pid);
@@ -213,6 +324,7 @@ void motet__zygote_serve(void)
         for (; bits; bits &= bits - 1)
             serve(i * 64 + (uint32_t)__builtin_ctzll(bits));
     }
+    prepare_spare();
 }
 
 void motet__zygote_serve_all(void)

@@ -94,12 +94,33 @@ void motet__strangers_take_in(void)
 static bool watch_if_strange(member *m, member_tag tag, void *arg)
 {
     const watcher *w = motet__watcher();
-    if (tag != w->self && tag != the_control()->root && !sys_has_child(m->pid))
+    if (tag == w->self || tag == the_control()->root)
+        return true;
+    if (!sys_has_child(m->pid))
         watch(tag);
+    else if (!m->started) /* while it is a child, and not reaped, the number is its own */
+        atomic_store_relaxed(&m->started, sys_pid_started(m->pid));
     return true;
 }
 
-void motet__strangers_find(void) { motet__members_each(watch_if_strange, NULL); }
+/* Those that the dead guard had buried, and come no further. */
+static void end_buried(void)
+{
+    control *c = the_control();
+    uint32_t n = atomic_load_acquire(&c->slots_used);
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t word = atomic_load_acquire(&c->slots[i].word);
+        member_tag tag = slot_value_of(word);
+        if (slot_state_of(word) == SLOT_RUNNING && !motet__member_alive(tag) && !sys_has_child(c->slots[i].pid))
+            motet__slot_end(&c->slots[i], word, tag, code_of_stranger(tag, -1));
+    }
+}
+
+void motet__strangers_find(void)
+{
+    motet__members_each(watch_if_strange, NULL);
+    end_buried();
+}
 
 void motet__stranger_ended(member_tag tag)
 {
@@ -184,6 +205,11 @@ static void end_zygote(void)
     sys_kill(w->zygote);
     sys_reap(w->zygote, &code, true); /* its children come here */
     w->zygote = 0;
+    pid_t spare = atomic_load_relaxed(&the_control()->spare);
+    if (spare && sys_has_child(spare)) {
+        sys_kill(spare);
+        sys_reap(spare, &code, true);
+    }
 }
 
 void motet__family_end(uint32_t how)
