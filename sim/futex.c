@@ -253,6 +253,7 @@ int sim_key_create(unsigned *key, void (*destroy)(void *))
 {
     if (!S || S->keys == KEYS_MAX)
         return -EAGAIN;
+    sim_plain(key, true, "sys_thread.h|key"); /* written here, for the caller */
     *key = (unsigned)S->keys;
     S->destroy[S->keys++] = destroy;
     return 0;
