@@ -462,6 +462,8 @@ typedef struct run_options {
 } run_options;
 /* True: every scenario came to what it should. */
 bool sim_run_all(const sim_scenario **wanted, int n, const run_options *o);
+/* `wanted` may end with *. */
+bool sim_matches(const char *name, const char *wanted);
 void sim_say_where(const void *const at[2]);
 
 /* ---- litmus.c -------------------------------------------------------------------------------------- */

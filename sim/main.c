@@ -44,7 +44,7 @@ static const char help[] =
     "and with --weak; --random --weak.\n"
     "\n"
     "  --scale N       makes the plan's counts N times as large\n"
-    "  --full          to the end, whatever the limit: else it has failed\n"
+    "  --full          to the end, whatever the limit, else it has failed (but for a few that are too large)\n"
     "  --least N       fails with fewer schedules in all\n"
     "  --jobs N        in N processes\n"
     "\n"
@@ -91,16 +91,10 @@ typedef struct options {
     int names_count;
 } options;
 
-static bool matches(const char *name, const char *wanted)
-{
-    size_t n = strlen(wanted);
-    return n && wanted[n - 1] == '*' ? strncmp(name, wanted, n - 1) == 0 : strcmp(name, wanted) == 0;
-}
-
 static bool is_wanted(const sim_scenario *s, const options *o)
 {
     for (int i = 0; i < o->names_count; i++)
-        if (matches(s->name, o->names[i]))
+        if (sim_matches(s->name, o->names[i]))
             return true;
     return o->names_count == 0;
 }
