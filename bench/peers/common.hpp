@@ -17,6 +17,10 @@
 #include <memory>
 #include <vector>
 
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 namespace peer
 {
 
@@ -408,6 +412,135 @@ template <int (*spawn)(const char *)> void spawn_true(bench *b) { spawn_program<
 template <int (*spawn)(const char *)> void spawn_nolibc(bench *b)
 {
     spawn_program<spawn>(b, bench_beside("motet-bench-nolibc"));
+}
+
+// ---- in shared memory, between two processes: init(), and acquire(), release() or take(), give() ----------
+
+template <class Lock, class Semaphore> struct Pair {
+    alignas(64) Lock lock;
+    alignas(64) uint64_t counter; // guarded by the lock
+    alignas(64) Semaphore there;
+    alignas(64) Semaphore back;
+    alignas(64) std::atomic<bool> stop;
+    alignas(64) std::atomic<int> ready;
+    uint64_t n;
+    uint64_t done[2];
+    double begin, end[2];
+};
+
+inline void *shared_memory(size_t size)
+{
+    void *p = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        bench_die("no shared memory");
+    return p;
+}
+
+template <class P> void run_one(P *p, void (*body)(P *, int), int i)
+{
+    bench_pin(i);
+    if (p->ready.fetch_add(1) == 1)
+        p->begin = bench_now();
+    while (p->ready != 2) {}
+    body(p, i);
+    p->end[i] = bench_now();
+}
+
+template <class P> double run_both(P *p, void (*body)(P *, int))
+{
+    p->ready = 0;
+    pid_t other = fork();
+    if (other < 0)
+        bench_die("no process");
+    if (other == 0) {
+        run_one(p, body, 1);
+        _exit(0);
+    }
+    run_one(p, body, 0);
+    int status;
+    if (waitpid(other, &status, 0) != other || status != 0)
+        bench_die("a process of the benchmark did not end as it should");
+    return (p->end[0] > p->end[1] ? p->end[0] : p->end[1]) - p->begin;
+}
+
+struct Nothing {
+    void init() {}
+};
+
+template <class Lock> void shared_uncontended(bench *b)
+{
+    auto *l = static_cast<Lock *>(shared_memory(sizeof(Lock)));
+    l->init();
+    bench_pin(0);
+    bench_measure(b, uncontended_once<Lock>, l, nullptr);
+    munmap(l, sizeof(Lock));
+}
+
+template <class P> void contend_shared(P *p, int i)
+{
+    uint64_t done = 0;
+    while (!p->stop.load(std::memory_order_relaxed) && done < p->n) {
+        p->lock.acquire();
+        p->counter++;
+        p->lock.release();
+        done++;
+    }
+    p->stop.store(true, std::memory_order_relaxed);
+    p->done[i] = done;
+}
+
+template <class P> double shared_contended_once(void *arg, uint64_t n)
+{
+    auto *p = static_cast<P *>(arg);
+    p->n = n;
+    p->counter = 0;
+    p->stop = false;
+    double ns = run_both(p, contend_shared<P>);
+    uint64_t total = p->done[0] + p->done[1];
+    if (p->counter != total)
+        bench_die("the lock let two processes in");
+    return ns * double(n) / double(total);
+}
+
+template <class Lock> void shared_contended(bench *b)
+{
+    using P = Pair<Lock, Nothing>;
+    auto *p = static_cast<P *>(shared_memory(sizeof(P)));
+    p->lock.init();
+    const bench_plan many = plan(1000);
+    bench_measure(b, shared_contended_once<P>, p, &many);
+    munmap(p, sizeof(P));
+}
+
+template <class P> void pingpong_shared(P *p, int i)
+{
+    for (uint64_t k = 0; k < p->n; k++) {
+        if (i == 0) {
+            p->there.give();
+            p->back.take();
+        } else {
+            p->there.take();
+            p->back.give();
+        }
+    }
+}
+
+template <class P> double shared_pingpong_once(void *arg, uint64_t n)
+{
+    auto *p = static_cast<P *>(arg);
+    p->n = n;
+    return run_both(p, pingpong_shared<P>);
+}
+
+template <class Semaphore> void shared_pingpong(bench *b)
+{
+    using P = Pair<Nothing, Semaphore>;
+    auto *p = static_cast<P *>(shared_memory(sizeof(P)));
+    p->there.init();
+    p->back.init();
+    const bench_plan many = plan(1000);
+    bench_measure(b, shared_pingpong_once<P>, p, &many);
+    munmap(p, sizeof(P));
 }
 
 } // namespace peer

@@ -3,6 +3,7 @@
 #include "common.hpp"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <spawn.h>
 #include <sys/wait.h>
 
@@ -15,6 +16,35 @@ struct Mutex {
     pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
     void acquire() { pthread_mutex_lock(&m); }
     void release() { pthread_mutex_unlock(&m); }
+};
+
+struct SharedMutex {
+    pthread_mutex_t m;
+    void init(int robust = PTHREAD_MUTEX_STALLED)
+    {
+        pthread_mutexattr_t a;
+        pthread_mutexattr_init(&a);
+        pthread_mutexattr_setpshared(&a, PTHREAD_PROCESS_SHARED);
+        pthread_mutexattr_setrobust(&a, robust);
+        pthread_mutex_init(&m, &a);
+    }
+    void acquire() { pthread_mutex_lock(&m); }
+    void release() { pthread_mutex_unlock(&m); }
+};
+
+// What is there to outlive its holder, as a shared lock of motet's does.
+struct RobustMutex : SharedMutex {
+    void init() { SharedMutex::init(PTHREAD_MUTEX_ROBUST); }
+};
+
+struct SharedSemaphore {
+    sem_t s;
+    void init() { sem_init(&s, 1, 0); }
+    void take()
+    {
+        while (sem_wait(&s) != 0) {}
+    }
+    void give() { sem_post(&s); }
 };
 
 // The bounded buffer of the textbooks.
@@ -65,6 +95,16 @@ int spawn(const char *program)
 const bench_row posix_rows[] = {
     {"lock.uncontended@pthread", "ns", "pinned", "pthread_mutex_t", peer::uncontended<Mutex>, false},
     {"lock.contended@pthread", "pairs/s", "pinned", "pthread_mutex_t", peer::contended<Mutex>, false},
+    {"lock.shared.uncontended@pthread", "ns", "pinned", "pthread_mutex_t, shared",
+     peer::shared_uncontended<SharedMutex>, false},
+    {"lock.shared.uncontended@pthread-robust", "ns", "pinned", "the same, robust",
+     peer::shared_uncontended<RobustMutex>, false},
+    {"lock.shared.contended@pthread", "pairs/s", "pinned", "pthread_mutex_t, shared",
+     peer::shared_contended<SharedMutex>, false},
+    {"lock.shared.contended@pthread-robust", "pairs/s", "pinned", "the same, robust",
+     peer::shared_contended<RobustMutex>, false},
+    {"semaphore.shared.pingpong@sem_t", "ns", "pinned", "two sem_t, shared", peer::shared_pingpong<SharedSemaphore>,
+     false},
     {"shared.alloc@calloc", "ns", "pinned", "calloc, which is not shared", peer::memory_one<Heap>, false},
     {"shared.alloc.2t@calloc", "ns", "pinned", "the same", peer::memory_two<Heap>, false},
     {"queue.thread.1p1c@pthread-ring", "items/s", "pinned", "a ring, one mutex, two conditions", peer::flow<Ring, 1>,

@@ -4,6 +4,7 @@
 
     stdlib.py [--quick] [--repeats N] [NAME...] | --list
 """
+import multiprocessing
 import os
 import queue
 import statistics
@@ -71,6 +72,84 @@ def uncontended():
         return time.monotonic_ns() - t
 
     return measure(once, 1000, 10**9)
+
+
+FORK = multiprocessing.get_context("fork")
+
+
+def shared_uncontended():
+    pin(0)
+    lock = FORK.Lock()
+
+    def once(n):
+        acquire, release = lock.acquire, lock.release
+        t = time.monotonic_ns()
+        for _ in range(n):
+            acquire()
+            release()
+        return time.monotonic_ns() - t
+
+    return measure(once, 1000, 10**9)
+
+
+def two_processes(bodies):
+    """Each body in a process of its own, on the CPU beside it; ns from when both are there to the last one's end."""
+    barrier = FORK.Barrier(2)
+    ends = FORK.Array("q", 4)
+
+    def run(i):
+        pin(i)
+        barrier.wait()
+        ends[i] = time.monotonic_ns()
+        bodies[i]()
+        ends[2 + i] = time.monotonic_ns()
+
+    other = FORK.Process(target=run, args=(1,))
+    other.start()
+    run(0)
+    other.join()
+    assert other.exitcode == 0
+    return max(ends[2:]) - max(ends[:2])
+
+
+def shared_contended():
+    lock, counter, stop = FORK.Lock(), FORK.RawValue("Q"), FORK.RawValue("b")
+
+    def once(n):
+        counter.value, stop.value = 0, 0
+
+        def body():
+            done = 0
+            while done < n and not stop.value:
+                lock.acquire()
+                counter.value += 1
+                lock.release()
+                done += 1
+            stop.value = 1
+
+        ns = two_processes([body, body])
+        return ns * n / counter.value
+
+    return measure(once, 200, 10**9)
+
+
+def shared_pingpong():
+    there, back = FORK.Semaphore(0), FORK.Semaphore(0)
+
+    def once(n):
+        def ping():
+            for _ in range(n):
+                there.release()
+                back.acquire()
+
+        def pong():
+            for _ in range(n):
+                there.acquire()
+                back.release()
+
+        return two_processes([ping, pong])
+
+    return measure(once, 200, 10**9)
 
 
 def flow(side):
@@ -216,6 +295,8 @@ NOLIBC = os.path.join(HERE, "motet-bench-nolibc")
 ROWS = {
     "child.spawn.nolibc@python": ("ns", spawn(NOLIBC)),
     "child.spawn@python": ("ns", spawn("/bin/true")),
+    "lock.shared.contended@python": ("pairs/s", shared_contended),
+    "lock.shared.uncontended@python": ("ns", shared_uncontended),
     "lock.uncontended@python": ("ns", uncontended),
     "pool.thread.map@python": ("items/s", pool_rows(mapping)),
     "pool.thread.roundtrip.2w@python": ("ns", two_workers),
@@ -229,6 +310,7 @@ ROWS = {
     "queue.thread.pingpong@python": ("ns", pingpong),
     "run.jobs.true@python": ("jobs/s", jobs("/bin/true", 500)),
     "run.jobs@python": ("jobs/s", jobs(NOLIBC, 1000)),
+    "semaphore.shared.pingpong@python": ("ns", shared_pingpong),
 }
 
 
