@@ -15,7 +15,7 @@ extern char sim_shared[SIM_SHARED_SIZE];
 #define sys_shared_unmap(at, size)          ((void)(at))
 #define sys_shared_commit(fd, offset, size) ((void)(fd), (void)(offset), 0)
 #define sys_shared_punch(fd, offset, size)  (__builtin_memset(sim_shared + (offset), 0, (size)), 0)
-#define sys_shared_dumped(at, size, dumped) ((void)(at))
+#define sys_shared_dump(at, size)           ((void)(at))
 #define sys_shared_size(fd)                 ((int64_t)SIM_SHARED_SIZE)
 #define sys_shared_size_max()               ((uint64_t)INT64_MAX)
 #define sys_shared_size_asked()             ((uint64_t)0)

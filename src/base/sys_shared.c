@@ -54,6 +54,7 @@ static int map_at(int fd, size_t size, uintptr_t at, void **ret)
         munmap(p, size);
         return -EEXIST;
     }
+    madvise(p, size, MADV_DONTDUMP);
     *ret = p;
     return 0;
 }
@@ -93,11 +94,10 @@ int sys_shared_punch(int fd, uint64_t offset, uint64_t size)
     return allocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size);
 }
 
-void sys_shared_dumped(void *at, size_t size, size_t dumped)
+void sys_shared_dump(void *at, size_t size)
 {
-    madvise(at, dumped, MADV_DODUMP);
-    if (dumped < size)
-        madvise((char *)at + dumped, size - dumped, MADV_DONTDUMP);
+    uintptr_t from = (uintptr_t)at / SYS_PAGE_MAX * SYS_PAGE_MAX, to = (uintptr_t)at + size;
+    madvise((void *)from, to - from, MADV_DODUMP); /* without it there is less to look at after a crash */
 }
 
 int64_t sys_shared_size(int fd)

@@ -35,9 +35,9 @@ int sys_shared_commit(int fd, uint64_t offset, uint64_t size);
  * over: the caller wipes them. */
 int sys_shared_punch(int fd, uint64_t offset, uint64_t size);
 
-/* Says which part of the mapping, from its beginning, belongs in a core dump: the kernel would commit all of the rest to
- * write it there. */
-void sys_shared_dumped(void *at, size_t size, size_t dumped);
+/* Says that this part of the mapping belongs in a core dump of the process. Nothing of it does at first: the kernel would
+ * commit all that it writes there. */
+void sys_shared_dump(void *at, size_t size);
 
 /* The size of that file in bytes; -errno. */
 int64_t sys_shared_size(int fd);

@@ -154,6 +154,21 @@ static bool grow(arena_range *a, uint32_t top)
     return true;
 }
 
+/* What is in use now belongs in a core dump: as far as this process knows it. */
+static void show(arena_range *a)
+{
+    enum { STEP = 16 };
+    static uint32_t shown; /* spans; a copy of the mapping in a forked child is as far as this */
+    uint32_t before = atomic_load_relaxed(&shown), top = atomic_load_acquire(&a->top);
+    if (top <= before)
+        return;
+    top = top + STEP < a->spans ? top + STEP : a->spans;
+    atomic_store_relaxed(&shown, top);
+    sys_shared_dump(a->groups, (top + GROUP - 1) / GROUP * sizeof(group));
+    sys_shared_dump(a->words, (size_t)top * WORDS_OF_SPAN * sizeof(uint64_t));
+    sys_shared_dump(a->data, (size_t)top * ARENA_SPAN);
+}
+
 /* A run that is free becomes free spans: the first one's word last, so that until then it is one. */
 static void split_run(arena_range *a, uint32_t begin, uint32_t n)
 {
@@ -335,6 +350,7 @@ uint32_t motet__arena_gather(uint32_t class, uint32_t n, uint32_t *ret)
         reclaim_in_time(a);
         uint32_t span = carve(a, class);
         unlock_spans(a);
+        show(a);
         if (span == NONE)
             return take_offered(a, class, n, ret); /* somebody may have freed some meanwhile */
         got = take_from(a, span, class, n, ret);
@@ -410,6 +426,7 @@ bool motet__arena_run_make(size_t size, block *ret)
     reclaim_in_time(a);
     uint32_t begin = run_take(a, n, &dirty);
     unlock_spans(a);
+    show(a);
     if (begin == NONE)
         return false;
     block b = {.word = word_at(a, begin, 0), .memory = span_memory(a, begin), .span = begin, .spans = n};

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 enum { LINE = 64 };
 
@@ -665,4 +666,44 @@ TEST(a_size_that_is_none)
     static const char *const bad[] = {"", "x", "-1", "0", "1T", "99999999999999999999", "12M3", " 1M"};
     CHECK_EQ(setenv("MOTET_ARENA_SIZE", bad[getpid() % 8], 1), 0);
     works();
+}
+
+/* ---- crashes --------------------------------------------------------------------------------------- */
+
+static uint64_t committed(void)
+{
+    struct stat st;
+    CHECK_EQ(fstat(motet__family_fd(), &st), 0);
+    return (uint64_t)st.st_blocks * 512;
+}
+
+/* The kernel commits what it dumps, so it must not be all that there might be. Whether a core is written is another's matter:
+ * looked at is what the mapping says of itself. */
+TEST(a_core_dump_has_what_is_used)
+{
+    char *p = motet_shared_alloc(100), line[512];
+    unsigned long from = 0, to = 0, dumped = 0, not_dumped = 0;
+    bool inside = false, has_block = false;
+    CHECK(p != NULL);
+    FILE *f = fopen("/proc/self/smaps", "re");
+    CHECK(f != NULL);
+    while (fgets(line, sizeof line, f)) {
+        unsigned long first, end;
+        if (sscanf(line, "%lx-%lx", &first, &end) == 2) {
+            from = first;
+            to = end;
+            inside = motet_shared_contains((void *)from);
+        }
+        if (!inside || strncmp(line, "VmFlags:", 8) != 0)
+            continue;
+        bool dump = strstr(line, " dd") == NULL;
+        *(dump ? &dumped : &not_dumped) += to - from;
+        has_block |= dump && (uintptr_t)p >= from && (uintptr_t)p < to;
+    }
+    fclose(f);
+    CHECK(has_block);
+    CHECK_LT(dumped, 16 << 20);
+    CHECK_EQ(dumped + not_dumped, motet__family->size);
+    CHECK_LT(committed(), 16 << 20);
+    motet_shared_free(p);
 }

@@ -85,6 +85,7 @@ static int open_family(void)
     e = sys_shared_commit(descriptor, 0, members + 2 * sizeof(member));
     if (e == 0) {
         family *f = at;
+        sys_shared_dump(f, sizeof *f);
         f->magic = MAGIC;
         f->size = size;
         f->places_max = places_of(size);
