@@ -80,7 +80,7 @@ struct pool {
     void *arg;
     char *name;
     exit_hook exit_hook;
-    bool dropping; /* what has not begun never will; set once, read without the guard */
+    uint32_t dropping; /* 1: what has not begun never will; set once, read without the guard */
 
     CACHE_ALIGNED guard guard;
     job_queue queue;

@@ -142,24 +142,18 @@ static bool scratch_open(const map_run *m, scratch *s)
     return true;
 }
 
-/* Whether no item is to begin any more. Relaxed: who misses it begins one more, as if it had been a moment earlier. */
-static inline bool stopped(const map_run *m, const pool *p)
-{
-    return atomic_load_relaxed(&m->closed) | atomic_load_relaxed(&p->dropping); /* one branch */
-}
-
-/* Calls the task on up to `n` items of the copy: how many. Not inline, and it looks at no code: so that what the loop needs
- * stands in registers. */
-static __attribute__((noinline)) size_t call_items(const map_run *m, const scratch *s, size_t n)
+/* Runs the task on up to `n` items of the copy: how many; fewer when no item is to begin any more. */
+static size_t call_items(const map_run *m, const scratch *s, size_t n)
 {
     const motet_task *task = m->task;
-    const pool *p = m->pool;
-    const char *in = s->in;
-    char *out = s->out;
-    int *code = s->codes, *const end = code + n;
-    for (; code < end && likely(!stopped(m, p)); code++, in += task->in_size, out += task->out_size)
-        *code = task->call(in, out);
-    return (size_t)(code - s->codes);
+    const uint32_t *const stop[2] = {&m->closed, &m->pool->dropping};
+    if (task->call_many)
+        return task->call_many(s->in, s->out, s->codes, n, stop);
+    size_t i = 0;
+    /* Relaxed: who misses it begins one more, as if it had been a moment earlier. */
+    for (; i < n && !atomic_load_relaxed(stop[0]) && !atomic_load_relaxed(stop[1]); i++)
+        s->codes[i] = task->call(s->in + i * task->in_size, s->out + i * task->out_size);
+    return i;
 }
 
 static void note_first_failure(map_run *m, const int *codes, size_t from, size_t n)
@@ -175,20 +169,31 @@ static void note_first_failure(map_run *m, const int *codes, size_t from, size_t
     }
 }
 
+/* memcpy; the explorer sees byte by byte who else touches the caller's memory. */
+static void copy(void *to, const void *from, size_t n)
+{
+#ifdef MOTET_SIM
+    for (size_t i = 0; i < n; i++)
+        ((volatile char *)to)[i] = ((const volatile char *)from)[i]; /* or the compiler makes it a memcpy again */
+#else
+    memcpy(to, from, n);
+#endif
+}
+
 /* Runs up to a batch of items: how many; fewer than `n` when it was stopped. */
 static size_t run_batch(map_run *m, const scratch *s, size_t from, size_t n)
 {
     const motet_task *task = m->task;
     if (!gate_enter(m, s->door))
         return 0;
-    memcpy(s->in, m->in + from * task->in_size, n * task->in_size);
+    copy(s->in, m->in + from * task->in_size, n * task->in_size);
     gate_leave(s->door);
     size_t ran = call_items(m, s, n);
     note_first_failure(m, s->codes, from, ran);
     if (ran && gate_enter(m, s->door)) {
-        memcpy(m->out + from * task->out_size, s->out, ran * task->out_size);
+        copy(m->out + from * task->out_size, s->out, ran * task->out_size);
         if (m->codes)
-            memcpy(m->codes + from, s->codes, ran * sizeof *m->codes);
+            copy(m->codes + from, s->codes, ran * sizeof *m->codes);
         gate_leave(s->door);
     }
     return ran;

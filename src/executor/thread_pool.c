@@ -228,7 +228,7 @@ static void end_pending(pool *p, int code)
     guard_lock(&p->guard);
     p->callers++;
     if (p->closing)
-        atomic_store_relaxed(&p->dropping, true); /* the rest of maps that have begun */
+        atomic_store_relaxed(&p->dropping, 1); /* the rest of maps that have begun */
     for (job *j; (j = motet__pool_take_any(p, &stolen));) {
         guard_unlock(&p->guard);
         j->run(j, code);
