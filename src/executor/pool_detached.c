@@ -190,20 +190,18 @@ static bool next_slab(pool *p)
     return true;
 }
 
-/* Under the guard: room for a record; NULL: no memory. */
+/* Under the guard: room for a record in the pool's current slab; NULL: no memory. */
 static void *cut_off(pool *p, const layout *l)
 {
-    for (;;) {
-        slab *s = p->slab;
-        size_t at = s ? (s->used + l->alignment - 1) & ~(l->alignment - 1) : 0;
-        if (s && at + l->whole <= SLAB_BYTES) {
-            s->used = at + l->whole;
-            s->records++;
-            return s->bytes + at;
-        }
+    size_t at = p->slab ? (p->slab->used + l->alignment - 1) & ~(l->alignment - 1) : SLAB_BYTES;
+    if (at + l->whole > SLAB_BYTES) {
         if (!next_slab(p))
             return NULL;
+        at = 0;
     }
+    p->slab->used = at + l->whole;
+    p->slab->records++;
+    return p->slab->bytes + at;
 }
 
 void motet__pool_slabs_free(pool *p)
