@@ -9,7 +9,7 @@
 enum {
     ROOM_MIN = 1 << 8,
     BLOCK_SIZE = 1 << 15,
-    PAGE_SIZE = 1 << 12,
+    PAGE_BYTES = 1 << 12,
 };
 
 struct block {
@@ -51,7 +51,7 @@ static struct entry *find(const struct shard *s, const char *word, size_t size, 
 static void touch(void *memory, size_t size)
 {
     volatile char *bytes = memory;
-    for (size_t i = 0; i < size; i += PAGE_SIZE)
+    for (size_t i = 0; i < size; i += PAGE_BYTES)
         bytes[i] = 0;
 }
 
