@@ -5,6 +5,7 @@
 #include "base/atomic.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -83,8 +84,47 @@ static int allocate(int fd, int mode, uint64_t offset, uint64_t size)
     }
 }
 
+/* How many bytes of memory and swap can be had without taking any from others, and how many there are; false: unknown. */
+static bool memory_left(uint64_t *ret_left, uint64_t *ret_all)
+{
+    char line[128];
+    unsigned long long kib, left = 0, all = 0;
+    FILE *f = fopen("/proc/meminfo", "re");
+    if (!f)
+        return false;
+    while (fgets(line, sizeof line, f)) {
+        if (sscanf(line, "MemTotal: %llu", &kib) == 1)
+            all = kib;
+        else if (sscanf(line, "MemAvailable: %llu", &kib) == 1 || sscanf(line, "SwapFree: %llu", &kib) == 1)
+            left += kib;
+    }
+    fclose(f);
+    *ret_left = (uint64_t)left << 10;
+    *ret_all = (uint64_t)all << 10;
+    return all > 0;
+}
+
+/* Whether there is so much memory. Without that look the kernel would make room for it, at last by killing processes. Looked
+ * once in a while, not for every span. */
+static bool can_be_had(uint64_t size)
+{
+    enum { LOOK_BYTES = 16 << 20, LEFT_SHARE = 64 };
+    static uint64_t since; /* the last look, bytes */
+    uint64_t left, all;
+    if (atomic_add_relaxed(&since, size) + size < LOOK_BYTES)
+        return true;
+    if (memory_left(&left, &all) && (left < size || left - size < all / LEFT_SHARE)) {
+        atomic_store_relaxed(&since, LOOK_BYTES); /* look again next time */
+        return false;
+    }
+    atomic_store_relaxed(&since, 0);
+    return true;
+}
+
 int sys_shared_commit(int fd, uint64_t offset, uint64_t size)
 {
+    if (!can_be_had(size))
+        return -ENOMEM;
     int e = allocate(fd, 0, offset, size);
     return e == -ENOSPC ? -ENOMEM : e;
 }

@@ -42,6 +42,23 @@ static bool is_zero(const char *p, size_t n)
     return true;
 }
 
+static uint64_t committed(void)
+{
+    struct stat st;
+    CHECK_EQ(fstat(motet__family_fd(), &st), 0);
+    return (uint64_t)st.st_blocks * 512;
+}
+
+static void works(void)
+{
+    char *p = motet_shared_alloc(1000), *q = motet_shared_alloc(500000);
+    CHECK(p && q && is_zero(q, 500000));
+    memset(q, 1, 500000);
+    motet_shared_free(p);
+    motet_shared_free(q);
+    sound();
+}
+
 /* ---- one block ------------------------------------------------------------------------------------- */
 
 TEST(every_size_is_zeroed_aligned_and_its_own)
@@ -598,22 +615,31 @@ TEST(holders_come_and_go)
     motet_shared_free(b);
 }
 
+/* More than the machine has is refused, and nobody is killed for it. */
+TEST(more_than_there_is)
+{
+    enum { BLOCKS = 8 };
+    uint64_t all = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    void *p = motet_shared_alloc(1000);
+    CHECK(p != NULL);
+    if (all > motet__family->size / 8 * 7)
+        SKIP("the machine has more memory than the arena");
+    CHECK_PTR(motet_shared_alloc(all), NULL);
+    CHECK_EQ(in_use(), 1);
+    /* What a refused block took is given back. */
+    for (int i = 0; i < BLOCKS; i++)
+        CHECK_PTR(motet_shared_alloc(all), NULL);
+    CHECK_LT(committed(), 64 << 20);
+    motet_shared_free(p);
+    works();
+}
+
 /* ---- limits ---------------------------------------------------------------------------------------- */
 
 static void limit(int what, rlim_t n)
 {
     struct rlimit r = {n, n};
     CHECK_EQ(setrlimit(what, &r), 0);
-}
-
-static void works(void)
-{
-    char *p = motet_shared_alloc(1000), *q = motet_shared_alloc(500000);
-    CHECK(p && q && is_zero(q, 500000));
-    memset(q, 1, 500000);
-    motet_shared_free(p);
-    motet_shared_free(q);
-    sound();
 }
 
 TEST(with_few_descriptors)
@@ -669,13 +695,6 @@ TEST(a_size_that_is_none)
 }
 
 /* ---- crashes --------------------------------------------------------------------------------------- */
-
-static uint64_t committed(void)
-{
-    struct stat st;
-    CHECK_EQ(fstat(motet__family_fd(), &st), 0);
-    return (uint64_t)st.st_blocks * 512;
-}
 
 /* The kernel commits what it dumps, so it must not be all that there might be. Whether a core is written is another's matter:
  * looked at is what the mapping says of itself. */

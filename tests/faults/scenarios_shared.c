@@ -12,7 +12,7 @@
  * stay with the process when they are freed, and some that go back to the kernel and are wanted again. */
 SCENARIO(shared_memory)
 {
-    static const size_t sizes[] = {1, 1000, 30000, 100000, 100000, 3000000, 3000000, 5000000};
+    static const size_t sizes[] = {1, 1000, 30000, 100000, 100000, 3000000, 3000000, 20000000};
     enum { N = sizeof sizes / sizeof *sizes };
     char *blocks[N] = {0};
     for (int round = 0; round < 2; round++) {
