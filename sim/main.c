@@ -45,7 +45,7 @@ static const char help[] =
     "\n"
     "  --scale N       makes the plan's counts N times as large\n"
     "  --full          to the end, whatever the limit, else it has failed (but for a few that are too large)\n"
-    "  --least N       fails with fewer schedules in all\n"
+    "  --least N       then goes on at random until there are so many schedules in all\n"
     "  --jobs N        in N processes\n"
     "\n"
     "SCENARIO may end with *.\n";

@@ -15,21 +15,13 @@ enum {
 /* Scenarios that may be too large for their bounds: in a full run these stop at OPEN_MAX schedules, those counted that were left when it
  * was seen that they had been. Each has smaller relatives whose bounds are exhausted. All others have to be. */
 static const char *const open_ended[] = {
-    "condition_deadline",
-    "condition_two_each",
-    "linear_fifo*",
-    "pool_detached_two",
-    "pool_map",
-    "pool_queue_full",
-    "pool_three_tasks",
-    "pool_two_submitters",
-    "queue_shutdown",
-    "queue_two_each*",
-    "rwlock_deadline",
-    "rwlock_two_each",
-    "shared_semaphore_gives_up",
+    "arena_*",         "condition_deadline", "condition_two_each",
+    "linear_fifo*",    "pool_detached_two",  "pool_map",
+    "pool_queue_full", "pool_three_tasks",   "pool_two_submitters",
+    "queue_shutdown",  "queue_two_each*",    "rwlock_deadline",
+    "rwlock_two_each", "shared_*",
 };
-enum { OPEN_MAX = 500000 };
+enum { OPEN_MAX = 200000 };
 
 /* What all processes share. */
 typedef struct totals {
@@ -120,7 +112,6 @@ static bool run_by_own_plan(FILE *out, const sim_scenario *s, const run_options 
         if (s->faults && run_bounded(out, s, faults, o, r, all))
             return true;
         faults.faults_max = 2; /* the death of who cleans up */
-        faults.schedules = o->full && cap < OPEN_MAX ? OPEN_MAX : cap;
         faults.mode = MODE_DFS;
         if (s->faults & SIM_DEATHS && run_plan_of(out, s, &faults, r))
             return true;
@@ -206,6 +197,30 @@ static bool run_scenario(FILE *out, const sim_scenario *s, const run_options *o,
 
 /* ---- all of them ----------------------------------------------------------------------------------- */
 
+/* More at random, until there are enough in all. */
+static void fill_up(const sim_scenario **wanted, int n, const run_options *o, totals *all, int job)
+{
+    for (uint64_t i = (uint64_t)job; all->schedules < o->least && !all->wrong; i += (uint64_t)o->jobs) {
+        const sim_scenario *s = wanted[i % (uint64_t)n];
+        const run_plan random = {.mode = MODE_RANDOM, .weak = true, .schedules = SOME, .seed = i * 1000003},
+                       pct = {.mode = MODE_PCT, .depth = 3, .weak = true, .schedules = SOME, .seed = i * 1000003};
+        run_options more = *o;
+        if (s->must_fail)
+            continue;
+        more.planned = true;
+        more.plan = i / (uint64_t)n % 2 ? pct : random;
+        char *text = NULL;
+        size_t size = 0;
+        FILE *out = open_memstream(&text, &size);
+        bool right = run_scenario(out, s, &more, all);
+        fclose(out);
+        if (!right)
+            fwrite(text, 1, size, stdout);
+        free(text);
+        __atomic_fetch_add(&all->wrong, !right, __ATOMIC_RELAXED);
+    }
+}
+
 /* Takes one scenario after the other until there are none. A line is written at once, since others write too. */
 static void work(const sim_scenario **wanted, int n, const run_options *o, totals *all, int job)
 {
@@ -223,8 +238,9 @@ static void work(const sim_scenario **wanted, int n, const run_options *o, total
         }
         __atomic_fetch_add(&all->wrong, !right, __ATOMIC_RELAXED);
         __atomic_fetch_add(&all->done, 1, __ATOMIC_RELAXED);
-        all->seconds[job] = sim_seconds() - begin;
     }
+    fill_up(wanted, n, o, all, job);
+    all->seconds[job] = sim_seconds() - begin;
 }
 
 /* Those that take long, by what their plan allows, begin first. */
