@@ -44,18 +44,42 @@ void sys_exit_now(int code) { _exit(code); }
 
 pid_t sys_parent(void) { return getppid(); }
 
+ssize_t sys_read_all(int fd, void *ret, size_t size)
+{
+    size_t done = 0;
+    while (done < size) {
+        ssize_t n = read(fd, (char *)ret + done, size - done);
+        if (n == 0)
+            break;
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return (ssize_t)done;
+}
+
+int sys_write_all(int fd, const void *data, size_t size)
+{
+    size_t done = 0;
+    while (done < size) {
+        ssize_t n = write(fd, (const char *)data + done, size - done);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
 /* A small file of /proc, with a zero behind it. Its size, or -errno. */
 static ssize_t read_proc(const char *path, char *ret, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    ssize_t n = read(fd, ret, size - 1);
-    int error = errno;
+    ssize_t n = sys_read_all(fd, ret, size - 1);
     close(fd);
-    if (n < 0)
-        return -error;
-    ret[n] = '\0';
+    if (n >= 0)
+        ret[n] = '\0';
     return n;
 }
 

@@ -100,6 +100,10 @@ void sys_epoll_remove(int epoll, int fd);
 /* Up to n, as sys_poll for the rest. */
 int sys_epoll_wait(int epoll, sys_event *ret, int n, int64_t deadline);
 
+/* Reads until `size` bytes are there or the end is: how many; writes all of them. */
+ssize_t sys_read_all(int fd, void *ret, size_t size);
+int sys_write_all(int fd, const void *data, size_t size);
+
 /* An eventfd as sys_eventfd gives, but above 2; readable from the beginning if asked for. */
 int sys_bell(bool rung);
 

@@ -56,11 +56,16 @@ static int open_control(void)
 static int await_report(int fd)
 {
     int code = 0;
-    ssize_t n;
-    do
-        n = sys_read(fd, &code, sizeof code);
-    while (n == -EINTR);
+    ssize_t n = sys_read_all(fd, &code, sizeof code);
     return n == (ssize_t)sizeof code ? code : -EAGAIN;
+}
+
+static void tell_end(void)
+{
+    const process_self *self = &motet__process;
+    atomic_store_seq_cst(&self->control->ending, ENDING_IN_ORDER);
+    sys_eventfd_signal(self->guard_bell);
+    sys_eventfd_signal(self->bell);
 }
 
 /* With all signals blocked. */
@@ -86,7 +91,8 @@ static int fork_guard(int root, int report[2])
     self->guard_child = pid;
     int e = await_report(report[0]), code;
     if (e < 0) {
-        sys_reap(pid, &code, true); /* it ends by itself */
+        tell_end(); /* if it has not come to its own */
+        sys_reap(pid, &code, true);
         self->guard_child = 0;
         motet__process_bury((member_tag)tag);
         motet__process_bury(self->control->zygote.tag);
@@ -227,9 +233,7 @@ int motet__process_close(void)
     if (!c || !self->is_root)
         return 0;
     int running = motet_active_children(NULL, 0);
-    atomic_store_seq_cst(&c->ending, ENDING_IN_ORDER);
-    sys_eventfd_signal(self->guard_bell);
-    sys_eventfd_signal(self->bell);
+    tell_end();
     await_watchers();
     motet_active_children(NULL, 0); /* finds the ends of those that were killed */
     motet__process_bury(c->zygote.tag);

@@ -213,15 +213,13 @@ static int start_by_zygote(const request *r, motet_process *p)
 
 /* ---- by a fork of this process --------------------------------------------------------------------- */
 
-enum { NEVER_BEGAN = 125 };
-
 /* Waits until the parent has this process's pidfd. */
 static void pass_gate(slot *s, uint32_t closed, member_tag parent)
 {
     while (atomic_load_seq_cst(&s->changed) == closed) {
         uint32_t deaths = motet__family_deaths();
         if (!motet__member_alive(parent))
-            sys_exit_now(NEVER_BEGAN);
+            sys_exit_now(GIVEN_UP);
         motet__family_wait(&s->changed, closed, deaths, MOTET_FOREVER, FAMILY_NO_CANCEL);
     }
 }
@@ -237,7 +235,7 @@ __attribute__((noreturn)) static void be_fork(const request *r, motet_process *p
     p->pid = sys_pid();
     self->current = p;
     if (motet__process_join_strange(tag) < 0)
-        sys_exit_now(NEVER_BEGAN);
+        sys_exit_now(GIVEN_UP);
     pass_gate(p->slot, closed, parent);
     void *arg = data && !r->task ? data : r->arg;
     int code;

@@ -29,7 +29,7 @@
  *
  *     FREE(turn) --by the starter--> CLAIMED(starter, turn+1) --> ASKED(starter) --by the zygote--> TAKEN(zygote)
  *     TAKEN(zygote) --by the new process, when it has all that it needs--> RUNNING(its tag) --by who reaps it--> ENDED(code)
- *     TAKEN(zygote) --it could not be made--> FAILED(code);  it died before it ran--> ENDED(code)
+ *     TAKEN(zygote) --it could not be made--> FAILED(code);  it was killed before it ran--> ENDED(code)
  *     TAKEN(dead zygote) --by the guard--> ASKED(starter)
  *     ASKED --by the starter, when all watchers are lost--> FREE
  *     CLAIMED, ENDED, FAILED --by the starter, who has seen it; or of a dead starter, by who buried it--> FREE(turn)
@@ -120,6 +120,9 @@ typedef struct watcher_place {
     pid_t pid;
     uint64_t started;
 } watcher_place;
+
+/* The exit code of a process that ends before it began: its starter doesn't see it. */
+enum { GIVEN_UP = 125 };
 
 enum { SLOTS = 1536, SEGMENTS_MAX = 1024 };
 enum { GOING_ON, ENDING_IN_ORDER, ENDING_BY_DEATH };

@@ -11,8 +11,6 @@
 
 #include <string.h>
 
-enum { GIVEN_UP = 125 }; /* an exit code that nobody sees */
-
 /* What the process runs; its own copy of all. */
 typedef struct work {
     parcel head;

@@ -7,8 +7,6 @@
 
 #ifndef MOTET_SIM
 
-#include "base/sys_process.h"
-
 #include <limits.h>
 
 static watcher w;
@@ -77,7 +75,7 @@ static void report(int code)
 {
     if (w.report < 0)
         return;
-    sys_write(w.report, &code, sizeof code);
+    sys_write_all(w.report, &code, sizeof code);
     close_one(&w.report);
 }
 

@@ -19,6 +19,7 @@ typedef struct known {
     uint32_t number;
     uint64_t turn;
     member_tag tag;
+    bool executes; /* the program anew, which may end before it comes to motet_init */
 } known;
 
 enum { KNOWN_SIZE = 2 * MEMBERS_MAX, KNOWN_GONE = -1 };
@@ -36,7 +37,7 @@ void motet__children_forget(void)
 /* Pids of late lie side by side: then a copy for each fork is made of few pages. */
 static uint32_t place_of(pid_t pid) { return (uint32_t)pid % KNOWN_SIZE; }
 
-static void know(pid_t pid, uint32_t number, uint64_t turn, member_tag tag)
+static void know(pid_t pid, uint32_t number, uint64_t turn, member_tag tag, bool executes)
 {
     if (known_used >= KNOWN_SIZE * 3 / 4)
         motet__children_forget(); /* those that are forgotten are found the slow way */
@@ -44,7 +45,7 @@ static void know(pid_t pid, uint32_t number, uint64_t turn, member_tag tag)
     while (known_children[i].pid > 0)
         i = (i + 1) % KNOWN_SIZE;
     known_used += known_children[i].pid == 0;
-    known_children[i] = (known){pid, number, turn, tag};
+    known_children[i] = (known){pid, number, turn, tag, executes};
 }
 
 static bool take_known(pid_t pid, known *ret)
@@ -129,6 +130,13 @@ static void unknown_ended(pid_t pid, int code)
         motet__process_bury(tag);
 }
 
+/* It ended by itself before it began: the machine had too little of something. */
+static void gave_up(slot *s, uint64_t word, member_tag tag)
+{
+    motet__process_bury(tag);
+    motet__slot_step(s, word, slot_word(SLOT_FAILED, code_to_value(-EAGAIN), slot_turn_of(word)), true);
+}
+
 void motet__child_ended(pid_t pid, int code)
 {
     known k;
@@ -141,7 +149,10 @@ void motet__child_ended(pid_t pid, int code)
     if (slot_turn_of(word) == k.turn && (slot_state_of(word) == SLOT_RUNNING || slot_state_of(word) == SLOT_TAKEN)) {
         if (slot_state_of(word) == SLOT_TAKEN)
             atomic_store_relaxed(&s->tag, 0);
-        motet__slot_end(s, word, k.tag, code);
+        if (slot_state_of(word) == SLOT_TAKEN && (code == GIVEN_UP || (code >= 0 && !k.executes)))
+            gave_up(s, word, k.tag);
+        else
+            motet__slot_end(s, word, k.tag, code);
     } else {
         motet__process_bury(k.tag);
     }
@@ -219,10 +230,10 @@ __attribute__((noreturn)) static void be_spare(int pipe)
     order o;
     become_child();
     warm_up();
-    ssize_t n = sys_read(pipe, &o, sizeof o);
+    ssize_t n = sys_read_all(pipe, &o, sizeof o);
     sys_close(pipe);
     if (n != (ssize_t)sizeof o)
-        sys_exit_now(1);
+        sys_exit_now(GIVEN_UP);
     be_child(o.s, o.taken, o.tag);
 }
 
@@ -261,9 +272,9 @@ static pid_t make_child(order o)
     watcher *w = motet__watcher();
     pid_t pid = w->spare;
     if (pid) {
-        ssize_t n = sys_write(w->spare_pipe, &o, sizeof o);
+        int e = sys_write_all(w->spare_pipe, &o, sizeof o);
         motet__zygote_forget_spare();
-        if (n == (ssize_t)sizeof o)
+        if (e == 0)
             return pid;
         /* It was killed, and is reaped like any other. */
     }
@@ -302,13 +313,14 @@ static void serve(uint32_t i)
         motet__member_unclaim((member_tag)tag);
         return;
     }
+    bool executes = s->parcel->method == MOTET_SPAWN;
     pid_t pid = make_child((order){s, taken, (member_tag)tag});
     if (pid < 0) {
         motet__member_unclaim((member_tag)tag);
         refuse(s, taken, pid);
         return;
     }
-    know(pid, i, slot_turn_of(taken), (member_tag)tag);
+    know(pid, i, slot_turn_of(taken), (member_tag)tag, executes);
     if (atomic_load_relaxed(&s->word) == taken)
         atomic_store_relaxed(&s->pid, pid); /* the child writes the same */
 }

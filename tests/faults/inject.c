@@ -273,6 +273,14 @@ RAW int fault_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct ti
     return sigtimedwait(set, info, timeout);
 }
 
+pid_t fault_fork(void);
+
+RAW pid_t fault_fork(void)
+{
+    FAIL_IF(FAULT_CALL, EAGAIN, -1);
+    return fork();
+}
+
 /* How a call by number fails, or 0: it doesn't, for a reason of its own. */
 RAW static int error_of(long number, long second)
 {
@@ -285,6 +293,9 @@ RAW static int error_of(long number, long second)
     case SYS_setsid:
     case SYS_setpgid:
     case SYS_prlimit64: return EPERM;
+    case SYS_clone: return EAGAIN;
+    case SYS_pidfd_open: return EMFILE;
+    case SYS_futex_waitv:
     case SYS_close_range:
     case SYS_pidfd_send_signal: return ENOSYS; /* old or emulated kernels: there is another way */
     default: return 0;
@@ -307,5 +318,7 @@ RAW long fault_syscall(long number, ...)
             __atomic_fetch_add(&fault_plan->sleeps, 1, __ATOMIC_RELAXED);
         FAIL_IF(FAULT_SIGNAL, EINTR, -1);
     }
+    if (number == SYS_futex_waitv)
+        FAIL_IF(FAULT_SIGNAL, EINTR, -1);
     return syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }

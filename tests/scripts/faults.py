@@ -22,6 +22,19 @@ NEVER = [
     ("child_main", "SYS_write", "on valgrind only: the way round shared memory"),
     ("sys_pidfd_reap", "waitid", "does not wait, so no EINTR; ECHILD, that another reaped the child, has tests of its own"),
     ("motet__child_over", "sys_pidfd_reap", "the same"),
+    ("", "sys_futex_wake_shared|FUTEX_WAKE", "finds somebody or nobody"),
+    ("sys_ended_child", "waitid", "does not wait; that there are no children has tests of its own"),
+] + [(function, "", "comes after a death of guard, zygote or root, or at their end: zygote_test.c; what fails there is done again")
+     for function in ("motet__family_end", "reap_all", "end_zygote", "kill_member", "kill_below", "kill_children", "reap",
+                      "watch_if_strange", "end_buried", "code_of_stranger", "ended_unwatched", "kill_watcher", "reap_guard",
+                      "await_watchers", "child_ended", "handle", "watch_for_ever", "motet__watcher_gone", "tell_end",
+                      "refuse_from_elsewhere", "motet__family_attach")
+] + [
+    ("fork_guard", "sys_reap", "a wait that is begun again"),
+    ("start_by_fork", "sys_reap", "a wait that is begun again"),
+    ("has_ended", "sys_pidfd_reap_any", "does not wait; that another reaped the child has tests of its own"),
+    ("start_watchers", "sys_alone", "what can't be read is taken for one thread"),
+    ("new_child", "sys_alloc", "a name of more than a hundred generations"),
     ("drop_own_table", "sys_key_set", "taking a value away needs no memory"),
 ]
 
