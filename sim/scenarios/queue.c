@@ -190,6 +190,31 @@ SIM_SCENARIO(queue_close_waits, .about = "close drives a getter out, and frees n
     close_all();
 }
 
+SIM_SCENARIO(queue_close_watched, .about = "close drives out a getter that still watches, and frees nothing under it")
+{
+    sim_cpus(2);
+    open_queue(&q, MOTET_FIFO, 0);
+    sim_spawn(waits_in_close, NULL, "getter");
+    while (!sim_peep(&q->out.watching) && !sim_peep(&q->getters.waiting))
+        cpu_relax();
+    q = motet_queue_close(q);
+    sim_join_all();
+    close_all();
+}
+
+SIM_SCENARIO(queue_watch, .about = "one who watches beside one who sleeps: two items through a queue of one",
+             .cap = 100)
+{
+    sim_cpus(2);
+    open_queue(&q, MOTET_FIFO, 1);
+    spawn_many(2, gets_one);
+    puts_one((void *)0);
+    puts_one((void *)1);
+    sim_join_all();
+    SIM_CHECK_EQ(got[0] + got[1], 3);
+    close_all();
+}
+
 static void works_off(void *arg)
 {
     int item;

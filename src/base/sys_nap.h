@@ -3,7 +3,18 @@
 #ifndef MOTET_BASE_SYS_NAP_H
 #define MOTET_BASE_SYS_NAP_H
 
+#include "base/atomic.h"
 #include "base/sys.h"
+
+/* So many cpu_relax between two looks. To the explorer they are one: it is the looks that matter. */
+static inline void cpu_relax_for(unsigned times)
+{
+#ifdef MOTET_SIM
+    times = times > 0;
+#endif
+    while (times--)
+        cpu_relax();
+}
 
 /* Sleeps for about so many nanoseconds, or less. Not for waits that somebody ends: who naps in a loop has to be sure
  * that others will have gone on at last. So the explorer takes it for a look that was in vain: the others go first. */

@@ -3,10 +3,13 @@
  * rules and why no wake is lost: queue.h. */
 #include "queue/queue.h"
 
+#include "base/sys_nap.h"
 #include "queue/message.h"
 #include "queue/ring.h"
 
 #include <limits.h>
+
+enum { CLOSE_NAP_NS = 10 * 1000 }; /* between the looks of close at calls that watch and have not noticed yet */
 
 /* ---- the lock -------------------------------------------------------------------------------------- */
 
@@ -94,14 +97,27 @@ static int get_or_wait(motet_queue *q, void *items, size_t n, size_t *room, mote
     }
 }
 
+/* Begins a get that has to wait: true, it watched the ring and got one, the only one wanted; or the guard is held. */
+static bool watch_or_lock_to_get(motet_queue *q, void *items, size_t n, const size_t *room, motet_time deadline)
+{
+    if (q->order != MOTET_FIFO || deadline <= 0) {
+        queue_lock(q);
+        return false;
+    }
+    atomic_add_relaxed(&q->out.watching, 1); /* relaxed: close adds to it too, so that it sees this */
+    bool got = motet__ring_watch(q, false, deadline) && n == 1 && !room && ring_get(q, items, q->copy_size);
+    if (!got)
+        queue_lock(q);
+    atomic_sub_release(&q->out.watching, 1); /* the last access, or under the guard; partner in see_watchers_leave */
+    return got;
+}
+
 int motet__queue_get(motet_queue *q, void *items, size_t n, size_t *room, motet_time deadline)
 {
     if (unlikely(!motet__park_allowed()))
         return -EPERM;
-    if (q->order == MOTET_FIFO && motet__ring_watch(q, false, deadline) && n == 1 && !room &&
-        ring_get(q, items, q->copy_size))
+    if (watch_or_lock_to_get(q, items, n, room, deadline))
         return 1;
-    queue_lock(q);
     int e = get_or_wait(q, items, n, room, deadline);
     if (e > 0)
         queue_unlock_taken(q);
@@ -158,13 +174,27 @@ static int put_or_wait(motet_queue *q, const void *items, size_t n, motet_time d
     }
 }
 
+/* As watch_or_lock_to_get. */
+static bool watch_or_lock_to_put(motet_queue *q, const void *items, size_t n, motet_time deadline)
+{
+    if (q->order != MOTET_FIFO || deadline <= 0) {
+        queue_lock(q);
+        return false;
+    }
+    atomic_add_relaxed(&q->in.watching, 1);
+    bool put = motet__ring_watch(q, true, deadline) && n == 1 && ring_put(q, items, q->copy_size);
+    if (!put)
+        queue_lock(q);
+    atomic_sub_release(&q->in.watching, 1);
+    return put;
+}
+
 int motet__queue_put(motet_queue *q, const void *items, size_t n, motet_time deadline)
 {
     if (unlikely(!motet__park_allowed()))
         return -EPERM;
-    if (q->order == MOTET_FIFO && motet__ring_watch(q, true, deadline) && n == 1 && ring_put(q, items, q->copy_size))
+    if (watch_or_lock_to_put(q, items, n, deadline))
         return 1;
-    queue_lock(q);
     int e = put_or_wait(q, items, n, deadline);
     queue_unlock(q);
     return e;
@@ -400,6 +430,14 @@ int motet_queue_shutdown(motet_queue *q)
     return 0;
 }
 
+/* Those who watch have seen, or will at once, that the queue is shut; and leave, or take the guard first. The first look
+ * writes, so that it sees every one that has begun. (acquire: partner of the release by which one leaves.) */
+static void see_watchers_leave(ring_end *end)
+{
+    for (uint32_t n = atomic_add_acquire(&end->watching, 0); n; n = atomic_load_acquire(&end->watching))
+        sys_nap(CLOSE_NAP_NS);
+}
+
 /* Ends every call that waits, and sees them leave. */
 static void drive_out(motet_queue *q)
 {
@@ -413,6 +451,10 @@ static void drive_out(motet_queue *q)
         motet__park(&q->left_seq, seen, MOTET_FOREVER, PARK_NO_CANCEL);
         queue_lock(q);
     }
+    queue_unlock(q);
+    see_watchers_leave(&q->in);
+    see_watchers_leave(&q->out);
+    queue_lock(q);
     queue_unlock(q);
 }
 

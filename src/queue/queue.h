@@ -36,13 +36,15 @@
  * The end of a queue. A call's last access to the queue's memory is the release of what it holds, the guard or
  * an end of the ring, and nothing of the call's effect is seen before: a call that holds both ends, or the
  * guard and an end, releases the guard last, and close takes the guard. What follows (a futex wake, an unpark)
- * only uses addresses. So whoever knows that the call has had its effect may close the queue.
+ * only uses addresses. So whoever knows that the call has had its effect may close the queue. Calls that wait
+ * are registered at a gate, or, while they still watch for what they need, counted at the end where they will
+ * work: close ends both, and waits for them.
  *
  * Counting: unfinished is what was put less what is done, got and not done what was got less what is done.
  * The ring's positions count puts and gets already.
  *
  * Lock order: the guard, the ring's putting end, its getting end. Who holds an end waits for nothing but the
- * getting end.
+ * getting end, and holds it no longer than a guard is held.
  *
  * Fork rule: in the child of a raw fork every call fails with -EPERM before it touches guard or ring. */
 #ifndef MOTET_QUEUE_QUEUE_H
@@ -59,9 +61,10 @@ typedef struct gate {
 
 /* An end of the ring: states in ring.h. */
 typedef struct ring_end {
-    uint64_t word;  /* its position, and flags */
-    uint64_t seen;  /* the other end's position when it was last looked at. Guarded by RING_HELD */
-    uint32_t found; /* how much there was when something was found there last; who waits reads it as a hint */
+    uint64_t word;     /* its position, and flags */
+    uint64_t seen;     /* the other end's position when it was last looked at. Guarded by RING_HELD */
+    uint32_t watching; /* how many calls watch for what they need here; close waits until there is none */
+    uint32_t found;    /* how much there was when something was found there last; who waits reads it as a hint */
 } ring_end;
 
 enum {

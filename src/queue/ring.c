@@ -16,12 +16,6 @@ enum {
 
 /* ---- holding --------------------------------------------------------------------------------------- */
 
-static void pause_for(unsigned times)
-{
-    for (unsigned i = 0; i < times; i++)
-        cpu_relax();
-}
-
 static unsigned longer(unsigned pause) { return pause < PAUSE_MAX ? 2 * pause : PAUSE_MAX; }
 
 uint64_t motet__ring_hold_slow(uint64_t *word, uint64_t unless)
@@ -34,7 +28,7 @@ uint64_t motet__ring_hold_slow(uint64_t *word, uint64_t unless)
         if (!(w & RING_HELD) && atomic_cas_acquire(word, &w, w | RING_HELD))
             return w;
         if (round < ROUNDS_AWAKE && motet__spin_pays()) {
-            pause_for(pause);
+            cpu_relax_for(pause);
             pause = longer(pause);
         } else if (round < ROUNDS_POLITE) {
             sys_yield();
@@ -185,7 +179,7 @@ static void lull(const ring_end *end)
 {
     uint32_t found = atomic_load_relaxed(&end->found); /* relaxed: a hint */
     uint32_t pause = found > LULL_MAX ? LULL_MAX : found ? (found - 1) * LULL_EACH : 0;
-    pause_for(pause < LULL_MAX ? pause : LULL_MAX);
+    cpu_relax_for(pause < LULL_MAX ? pause : LULL_MAX);
 }
 
 bool motet__ring_watch(motet_queue *q, bool to_put, motet_time deadline)
@@ -203,13 +197,15 @@ bool motet__ring_watch(motet_queue *q, bool to_put, motet_time deadline)
     unsigned pause = 1;
     bool paid;
     while (!(paid = !stands(q, to_put))) {
-        pause_for(pause);
-        pause = longer(pause);
         motet_time now = sys_now();
         if (now >= end)
             break;
-        if (now - begin > SPIN_NS_POLITE)
+        if (now - begin > SPIN_NS_POLITE) {
             sys_yield();
+        } else {
+            cpu_relax_for(pause);
+            pause = longer(pause);
+        }
     }
     spin_budget_learn(budget, paid);
     return paid;

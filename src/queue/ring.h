@@ -181,7 +181,8 @@ void motet__ring_shut(motet_queue *q);
 
 /* ---- waiting awake --------------------------------------------------------------------------------- */
 
-/* Watches, for as long as watching has paid of late, for room or items or shutdown. True: worth another try. */
+/* Watches, for as long as watching has paid of late, for room or items or shutdown. True: worth another try. The caller
+ * is counted in `watching` of the end meanwhile. */
 bool motet__ring_watch(motet_queue *q, bool to_put, motet_time deadline);
 
 #endif
