@@ -175,3 +175,53 @@ SIM_SCENARIO(local_beyond, .about = "a local whose slot lies behind the end of a
         motet_local_free(&locals[i]);
     SIM_CHECK_EQ(sim_allocated(), 0);
 }
+
+/* ---- futures --------------------------------------------------------------------------------------- */
+
+static motet_future *promise;
+static int value;
+
+static void keeps_promise(void *arg)
+{
+    SIM_WRITE(&value, 7);
+    SIM_CHECK_EQ(motet_promise_set(promise, (motet_bytes){&value, sizeof value}, 5), 0);
+}
+
+static bool is_kept(unsigned way)
+{
+    switch (way) {
+    case 0: return motet_future_code(promise) == 5;
+    case 1: return motet_future_value(promise).data;
+    default: return motet_future_state_of(promise) == MOTET_DONE;
+    }
+}
+
+SIM_SCENARIO(future_polled, .about = "who finds a future over without a wait sees what came before its end")
+{
+    SIM_CHECK_EQ(motet_promise_new(&promise, sizeof value), 0);
+    unsigned way = sim_pick(3);
+    sim_spawn(keeps_promise, NULL, "keeper");
+    while (!is_kept(way))
+        cpu_relax();
+    SIM_CHECK_EQ(SIM_READ(&value), 7);
+    SIM_CHECK_EQ(*(const int *)motet_future_value(promise).data, 7);
+    sim_join_all();
+    motet_future_unref(promise);
+    SIM_CHECK_EQ(sim_allocated(), 0);
+}
+
+static void reads_value(motet_future *of, void *arg)
+{
+    SIM_CHECK_EQ(SIM_READ(&value), 7);
+    SIM_CHECK_EQ(*(const int *)motet_future_value(of).data, 7);
+}
+
+SIM_SCENARIO(future_called_back, .about = "a callback sees what came before the end, whoever calls it")
+{
+    SIM_CHECK_EQ(motet_promise_new(&promise, sizeof value), 0);
+    sim_spawn(keeps_promise, NULL, "keeper");
+    SIM_CHECK_EQ(motet_future_on_done(promise, reads_value, NULL), 0);
+    sim_join_all();
+    motet_future_unref(promise);
+    SIM_CHECK_EQ(sim_allocated(), 0);
+}
