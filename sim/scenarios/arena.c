@@ -67,6 +67,14 @@ static void both(void (*one)(void *), void (*other)(void *))
 {
     process *m = mortal(one, "mortal");
     process *s = survivor(other, "other");
+    sim_join(m->thread);
+    if (!died(m)) {
+        sim_join(s->thread);
+        /* Nothing is left for who buries to mend. */
+        const char *why = motet__arena_check();
+        if (why)
+            sim_fail("%s", why);
+    }
     settle(m);
     settle(s);
     check_whole();

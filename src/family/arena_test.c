@@ -107,6 +107,21 @@ TEST(nothing_is_freed_and_nothing_given_for_nothing)
     motet_shared_free(p);
 }
 
+TEST(a_span_is_used_up_before_another_is_begun)
+{
+    enum { N = 4000, SIZE = 64 };
+    static void *blocks[N];
+    arena_usage u;
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < N; i++)
+            CHECK((blocks[i] = motet_shared_alloc(SIZE)) != NULL);
+        motet__arena_usage(&u);
+        CHECK_LE(u.spans_small, (N + 64) * SIZE / 65536 + 1);
+        for (int i = 0; i < N; i++)
+            motet_shared_free(blocks[(i * 7) % N]);
+    }
+}
+
 TEST(a_size_is_rounded_by_no_more_than_half_of_it)
 {
     for (size_t size = 64; size <= 32768; size++) {
