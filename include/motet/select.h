@@ -57,7 +57,7 @@ typedef struct {
  *  -ENOMEM: no memory for the wait itself, or for what one choice would put or get (its .code says so).
  *  -EINVAL: choices is NULL, n is 0 or above MOTET_SELECT_MAX, an unknown op, an object or item that the op needs is
  *   NULL, or a negative descriptor. -EMSGSIZE: a message above MOTET_MESSAGE_SIZE_MAX. -ENOTSUP: an op that is not
- *   in this version. -EPERM: in the child of a raw fork. After these nothing was touched, no .code either.
+ *   in this version, or an event that is shared between processes. -EPERM: in the child of a raw fork. After these nothing was touched, no .code either.
  *  -EBADF: a descriptor that is not open (its .code says so); none of the others was tried.
  *  -EMFILE, -ENFILE: no descriptor left for a wait that has descriptors.
  * Every .code is 0 afterwards, except as said. (After Go's select and Concurrent ML's choose.) */

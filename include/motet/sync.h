@@ -15,9 +15,20 @@
  * wake. The acquires of lock, rlock and rwlock and motet_once are no cancellation points; all other waits are, and give
  * -ECANCELED.
  *
- * NULL for an object is -EINVAL (false or 0 from a query). The _init functions: 0; -EINVAL for NULL or unknown flags,
- * -ENOTSUP for MOTET_SHARED, which is not built yet. They set the object to its first state whatever it held, so nobody may
- * be using it. Any thread may call anything here; nothing here is for signal handlers. */
+ * NULL for an object is -EINVAL (false or 0 from a query). The _init functions: 0; -EINVAL for NULL or unknown flags. They set
+ * the object to its first state whatever it held, so nobody may be using it. Any thread may call anything here; nothing here
+ * is for signal handlers.
+ *
+ * MOTET_SHARED makes an object in shared memory (motet_shared_alloc) serve every process of the family; a once flag there
+ * does so by itself. -EFAULT: it does not lie there; -EPERM, from _init and from every call on it that does something: the
+ * process is none of the family's. All else is as between threads, and in addition:
+ *  - Any process may die at any instruction. A wait that a dead one was woken for goes to another; nobody waits for one that
+ *    is known to be dead. What a death does to what the process held stands at each object.
+ *  - Death is what the kernel says. A process that is stopped keeps what it holds, however long.
+ *  - Deaths are known when whoever watches the family has been told by the kernel: a moment later.
+ *  - Which of those that wait goes first is not settled: who comes along may be before them, again and again (barging).
+ *  - A wait of an interruptible thread hears of deaths and of being cancelled 50 ms later, and so does every wait where there
+ *    is no futex_waitv (Linux before 5.16, some sandboxes). */
 #ifndef MOTET_SYNC_H
 #define MOTET_SYNC_H
 
@@ -29,14 +40,17 @@ extern "C" {
 #endif
 
 /* Flags of the _init functions. */
-#define MOTET_SHARED  1 /* serves every process of the family: later */
+#define MOTET_SHARED  1 /* serves every process of the family */
 #define MOTET_BOUNDED 2 /* a semaphore's: never more permits than at first */
 
 /* ---- lock ------------------------------------------------------------------------------------------ */
 
 /* Mutual exclusion. Not recursive: a second acquire by the same thread waits for a release.
  * Fairness: a thread that comes along may take a free lock before those that wait (barging). A waiter that lost such a race
- * after it had waited 1 ms is handed the lock, oldest first, so that none starves. */
+ * after it had waited 1 ms is handed the lock, oldest first, so that none starves.
+ * Shared: nobody is handed anything, so that one that waits can starve while others compete all the time. If the process dies
+ * in which the lock was acquired, the next to acquire it gets MOTET_RECOVERED: the lock is theirs, and what it guards may be
+ * half done. Should they die before they let go, the next one is told, and so on. */
 typedef struct {
     uint32_t word_;
     uint32_t flags_;
@@ -45,13 +59,13 @@ typedef struct {
 
 MOTET_API int motet_lock_init(motet_lock *l, int flags);
 
-/* motet_lock_acquire: takes the lock, waiting for it until `deadline`. 0; -ETIMEDOUT, -EINTR, -EPERM, -EINVAL. No
- * cancellation point. One compare-and-swap when the lock is free. (The word's first three states: Ulrich Drepper,
+/* motet_lock_acquire: takes the lock, waiting for it until `deadline`. 0; MOTET_RECOVERED; -ETIMEDOUT, -EINTR, -EPERM,
+ * -EINVAL. No cancellation point. One compare-and-swap when the lock is free. (The word's first three states: Ulrich Drepper,
  * "Futexes are tricky"; handing over to who waited long: WebKit's WTF::Lock and Go's sync.Mutex.) */
 MOTET_API int motet_lock_acquire(motet_lock *l, motet_time deadline);
 
-/* motet_lock_release: lets the lock go; any thread may, as in Python. 0; -EPERM when it is not held; -EINVAL. Never
- * waits. */
+/* motet_lock_release: lets the lock go; any thread may, as in Python, in any process, also for one that is dead (the next to
+ * acquire it is told all the same). 0; -EPERM when it is not held; -EINVAL. Never waits. */
 MOTET_API int motet_lock_release(motet_lock *l);
 
 /* motet_lock_locked: whether somebody holds it: a moment's truth. */
@@ -59,7 +73,8 @@ MOTET_API bool motet_lock_locked(const motet_lock *l);
 
 /* ---- rlock ----------------------------------------------------------------------------------------- */
 
-/* A lock that its owner may acquire again: it is free after as many releases. Fair as motet_lock. */
+/* A lock that its owner may acquire again: it is free after as many releases. Fair as motet_lock; shared, it is recovered
+ * as that: MOTET_RECOVERED comes from the first acquire of the new owner, however often the dead one had acquired it. */
 typedef struct {
     motet_lock lock_;
     uint64_t owner_; /* the owner's id; 0: none */
@@ -122,8 +137,8 @@ MOTET_API int motet_rwlock_release(motet_rwlock *l);
  *
  * Shared and bounded: which process has taken how many is known, and what one had that died is there again, for those that
  * wait too. Nobody is told of it (no MOTET_RECOVERED): which permit it is that one gets can't be said. A process that
- * releases more than it has taken releases permits of others. Unbounded, permits belong to nobody, and a death changes
- * nothing. */
+ * releases more than it has taken releases permits of others. Shared and unbounded, permits belong to nobody, and a death
+ * changes nothing; there is room for one fewer. */
 typedef struct {
     uint64_t state_; /* low half: permits; high half: threads in a wait */
     uint32_t limit_; /* of a bounded one */
@@ -131,7 +146,8 @@ typedef struct {
     uint64_t reserved_[2]; /* for the shared form */
 } motet_semaphore;
 
-/* motet_semaphore_init: `value` permits. With MOTET_BOUNDED there will never be more than that. */
+/* motet_semaphore_init: `value` permits. With MOTET_BOUNDED there will never be more than that. Shared and unbounded,
+ * MOTET_SEMAPHORE_MAX is -EINVAL. */
 MOTET_API int motet_semaphore_init(motet_semaphore *s, unsigned value, int flags);
 
 /* motet_semaphore_acquire: takes a permit, waiting for one until `deadline`. 0; -ETIMEDOUT, -ECANCELED, -EINTR, -EPERM,
@@ -140,7 +156,7 @@ MOTET_API int motet_semaphore_init(motet_semaphore *s, unsigned value, int flags
 MOTET_API int motet_semaphore_acquire(motet_semaphore *s, motet_time deadline);
 
 /* motet_semaphore_release: gives `n` permits, all or none; 0 permits is fine. 0; -EOVERFLOW: that would be more than
- * MOTET_SEMAPHORE_MAX, or than a bounded semaphore had at first; -EINVAL; shared, -EPERM. Never waits. */
+ * MOTET_SEMAPHORE_MAX (shared, one less), or than a bounded semaphore had at first; -EINVAL; shared, -EPERM. Never waits. */
 MOTET_API int motet_semaphore_release(motet_semaphore *s, unsigned n);
 
 /* motet_semaphore_value: how many permits there are: a moment's truth. */
@@ -148,7 +164,8 @@ MOTET_API unsigned motet_semaphore_value(const motet_semaphore *s);
 
 /* ---- event ----------------------------------------------------------------------------------------- */
 
-/* A flag to wait for. Zero-initialised: not set. */
+/* A flag to wait for. Zero-initialised: not set. Shared: nobody holds anything of it, and a death changes nothing. A
+ * motet_select cannot wait for a shared one. */
 typedef struct {
     uint32_t word_; /* set, waiters, and how many sets there were */
     uint32_t flags_;
@@ -157,10 +174,11 @@ typedef struct {
 
 MOTET_API int motet_event_init(motet_event *e, int flags);
 
-/* motet_event_set: sets the flag and lets everyone through who waits. 0; -EINVAL. Never waits. */
+/* motet_event_set: sets the flag and lets everyone through who waits. 0; -EINVAL; shared, -EPERM. Never waits. */
 MOTET_API int motet_event_set(motet_event *e);
 
-/* motet_event_clear: takes the flag back. Who waited when it was set goes on nevertheless. 0; -EINVAL. Never waits. */
+/* motet_event_clear: takes the flag back. Who waited when it was set goes on nevertheless. 0; -EINVAL; shared, -EPERM. Never
+ * waits. */
 MOTET_API int motet_event_clear(motet_event *e);
 
 /* motet_event_is_set: whether the flag is set: a moment's truth. */
@@ -249,7 +267,9 @@ MOTET_API bool motet_barrier_broken(const motet_barrier *b);
 
 /* ---- once ------------------------------------------------------------------------------------------ */
 
-/* Remembers whether something was done. Zero-initialised: not yet. */
+/* Remembers whether something was done. Zero-initialised: not yet. One that lies in shared memory (motet_shared_alloc) serves
+ * every process of the family. If the process dies that does it there, the next caller, or one of those that wait, does it
+ * again from the beginning. */
 typedef struct {
     uint32_t word_;
     int32_t result_; /* what the function returned */
@@ -265,7 +285,8 @@ MOTET_API int motet_once(motet_once_flag *o, motet_fn *fn, void *arg);
 
 /* ---- latch ----------------------------------------------------------------------------------------- */
 
-/* A count that goes down to 0 once. Zero-initialised: open. */
+/* A count that goes down to 0 once. Zero-initialised: open. Shared: what a process counted before it died is counted, what it
+ * did not is for somebody else to count. */
 typedef struct {
     uint32_t word_; /* the count, and whether anybody waits */
     uint32_t flags_;
@@ -276,7 +297,7 @@ typedef struct {
 MOTET_API int motet_latch_init(motet_latch *l, unsigned count, int flags);
 
 /* motet_latch_count_down: takes `n` off the count; at 0 everyone goes through. 0; -EINVAL: `n` is more than is left, the
- * count stays. Never waits. */
+ * count stays; shared, -EPERM. Never waits. */
 MOTET_API int motet_latch_count_down(motet_latch *l, unsigned n);
 
 /* motet_latch_wait: waits until the count is 0. 0; -ETIMEDOUT, -ECANCELED, -EINTR, -EPERM, -EINVAL. */

@@ -61,7 +61,7 @@ static int check_choice(const motet_choice *c)
     case MOTET_PUT: return check_queue(c);
     case MOTET_READABLE:
     case MOTET_WRITABLE: return c->fd >= 0 ? 0 : -EINVAL;
-    case MOTET_SET: return c->event ? 0 : -EINVAL;
+    case MOTET_SET: return !c->event ? -EINVAL : c->event->flags_ & MOTET_SHARED ? -ENOTSUP : 0;
     case MOTET_OVER: return c->future ? 0 : -EINVAL;
     case MOTET_ENDED: return c->process ? -ENOTSUP : -EINVAL;
     case MOTET_MESSAGE: return c->conn ? -ENOTSUP : -EINVAL;

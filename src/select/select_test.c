@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Select, choice by choice: codes, each op at once and after a wait, fairness, and that the others stay as
  * they were. Threads that race are select_race_test.c's. */
+#include "family/test_family.h"
 #include "queue/test_help.h"
 #include "select/kinds.h"
 
@@ -269,6 +270,13 @@ static void end_waiting(struct waiting *w)
 }
 
 static motet_event event;
+
+TEST(an_event_of_several_processes_is_refused)
+{
+    motet_event *e = shared(sizeof *e);
+    CHECK_EQ(motet_event_init(e, MOTET_SHARED), 0);
+    CHECK_EQ(motet_select(&(motet_choice){.op = MOTET_SET, .event = e}, 1, MOTET_NOWAIT), -ENOTSUP);
+}
 
 TEST(a_put_ends_the_wait)
 {
