@@ -2,6 +2,8 @@
 /* Threads as objects, and timers: join, free, cancel, deadlines. */
 #include "help.h"
 
+#include "thread/thread.h"
+
 static motet_thread *t;
 static int value, codes[2];
 static uint32_t fired;
@@ -115,4 +117,45 @@ SIM_SCENARIO(timer_two, .about = "two timers fire once each, and their workers e
     sim_join_all();
     SIM_CHECK_EQ(fired, 2);
     SIM_CHECK_EQ(sim_allocated(), 0);
+}
+
+/* ---- the program's end ----------------------------------------------------------------------------- */
+
+static int each[2];
+
+static int writes_its_own(void *arg)
+{
+    SIM_WRITE((int *)arg, 7);
+    return 0;
+}
+
+SIM_SCENARIO(thread_exit, .about = "the end waits for two threads that nobody joins, and sees what they did", .cap = 30)
+{
+    for (int i = 0; i < 2; i++) {
+        SIM_CHECK_EQ(motet_thread_start(&t, writes_its_own, &each[i], NULL), 0);
+        motet_thread_free(t);
+    }
+    motet__exit_run();
+    SIM_CHECK_EQ(SIM_READ(&each[0]) + SIM_READ(&each[1]), 14);
+    SIM_CHECK_EQ(sim_allocated(), 0);
+}
+
+static exit_hook hook;
+
+static void runs(exit_hook *of) { SIM_WRITE(&value, SIM_READ(&value) + 1); }
+
+static void removes(void *arg)
+{
+    motet__exit_hook_remove(&hook);
+    SIM_WRITE(&value, SIM_READ(&value) + 1); /* it doesn't run any more */
+}
+
+SIM_SCENARIO(thread_exit_hook, .about = "a hook is removed while it runs: who removes it waits", .faults = SIM_SPURIOUS)
+{
+    hook.run = runs;
+    SIM_CHECK_EQ(motet__exit_hook_add(&hook), 0);
+    sim_spawn(removes, NULL, "remover");
+    motet__exit_run();
+    sim_join_all();
+    SIM_CHECK(value == 1 || value == 2);
 }
