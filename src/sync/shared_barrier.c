@@ -10,10 +10,11 @@
  * while a round fills, records of the living that are fewer than the count mean that a party died inside.
  *
  * A death
- *  - of a party that waits for others, or is on its way out after an interrupted wait: the barrier is broken by the first to
- *    look, which is at once, for all that wait look.
+ *  - of a party that waits for others, or is on its way out after an interrupted wait: the barrier is broken by the first
+ *    to look, which is at once, for all that wait look.
  *  - on its way in, before it is counted: it never came.
- *  - of the last one, before the store of DRAINING: never came; after it: the round is complete, and its death wakes the others.
+ *  - of the last one, before the store of DRAINING: never came; after it: the round is complete, and its death wakes the
+ *    others.
  *  - of one that was let through or sent away and has not left yet: the others leave without it; if it was the last, the
  *    first to look ends the round.
  *  - of who resets or aborts, before the store: nothing happened; after it: it happened.

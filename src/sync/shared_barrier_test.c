@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The barrier between processes: rounds that do not mix, every way in which it breaks, and what a death breaks and what not. */
+/* The barrier between processes: rounds that do not mix, every way in which it breaks, what a death breaks and what not. */
 #include "sync/test_shared.h"
 
 #include <stdlib.h>

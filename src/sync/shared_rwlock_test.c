@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The rwlock between processes: who excludes whom, whose turn it is, and what is left when any of them dies or stands still. */
+/* The rwlock between processes: who excludes whom, whose turn it is, what is left when one of them dies or stands still. */
 #include "sync/test_shared.h"
 
 #include <stdlib.h>

@@ -15,7 +15,8 @@
  *  - of one that took permits: its record counts no more, the permits are there again, all that wait look again. Nobody is
  *    told (no MOTET_RECOVERED): which permit it is that one gets can't be said.
  *  - in acquire, between record and `taken`: it had taken the permit, which is there again.
- *  - in release of its own permits: likewise. In a release of others' permits: those that it came to are given back, others not.
+ *  - in release of its own permits: likewise. In a release of others' permits: those that it came to are given back, others
+ *    not.
  *  - of one that waits, or was woken: all look again. */
 #include "sync/shared_objects.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Shared sync objects under the kill points: a process that dies at whatever instruction of an operation on one, who dies while he
- * buries it, and who came in between. What is left is an object that serves the next one at once; its numbers are those of the
- * records of the living; nothing is lost but what the dead one had, and nobody is told of a death that spoilt nothing.
+/* Shared sync objects under the kill points: a process that dies at whatever instruction of an operation on one, who dies
+ * while he buries it, and who came in between. What is left is an object that serves the next one at once; its numbers are
+ * those of the records of the living; nothing is lost but what the dead one had, and nobody is told of a death that spoilt
+ * nothing.
  *
  * The test's process plays all but the one that dies: it does things as (the member) `other` or `root`. What `other` waits
  * for is a record in its log, as if a thread of it slept. */
