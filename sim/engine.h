@@ -277,7 +277,7 @@ typedef struct engine {
     vclock fences; /* `seen` of every seq_cst fence so far */
     cell *cells;
     const void *(*cells_pc)[TOUCHES_MAX]; /* where each touch stands in the program */
-    const void *race_at[2]; /* where the two accesses of a race stand in the program */
+    const void *race_at[2];               /* where the two accesses of a race stand in the program */
 
     thread *sleepers;                /* on futexes, those that sleep longest first */
     uint32_t eventfds[EVENTFDS_MAX]; /* 0 closed, 1 open, 2 and more: signalled */
