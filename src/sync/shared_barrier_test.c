@@ -55,6 +55,23 @@ TEST(codes)
     CHECK_EQ(records_left(b), 0);
 }
 
+/* Whatever one thread does, it is answered as by the private form. */
+TEST(as_the_private_form)
+{
+    uint32_t random = 21;
+    peer_fn *const calls[] = {meet, meet, reset, break_};
+    for (unsigned parties = 1; parties <= 2; parties++) {
+        motet_barrier *b = new_barrier(parties), private;
+        CHECK_EQ(motet_barrier_init(&private, parties, 0), 0);
+        for (int i = 0; i < 2000; i++) {
+            peer_fn *call = calls[random_below(&random, 4)];
+            CHECK_EQ(call(b, MOTET_NOWAIT), call(&private, MOTET_NOWAIT));
+            CHECK_EQ(motet_barrier_broken(b), motet_barrier_broken(&private));
+            CHECK_EQ(motet_barrier_waiting(b), motet_barrier_waiting(&private));
+        }
+    }
+}
+
 TEST(who_gives_up_breaks_it)
 {
     motet_barrier *b = new_barrier(2);

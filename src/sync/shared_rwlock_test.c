@@ -82,6 +82,18 @@ TEST(begins_anew)
     peer_end(a);
 }
 
+/* Whatever one thread does, it is answered as by the private form. */
+TEST(as_the_private_form)
+{
+    motet_rwlock *l = new_lock(), private = {0};
+    uint32_t random = 21;
+    peer_fn *const calls[] = {read_, write_, give, give};
+    for (int i = 0; i < 5000; i++) {
+        peer_fn *call = calls[random_below(&random, 4)];
+        CHECK_EQ(call(l, MOTET_NOWAIT), call(&private, MOTET_NOWAIT));
+    }
+}
+
 /* ---- turns ----------------------------------------------------------------------------------------- */
 
 TEST(readers_wait_behind_a_waiting_writer)

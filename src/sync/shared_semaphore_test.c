@@ -48,6 +48,21 @@ TEST(codes)
     CHECK_EQ(give(s, 1), -EOVERFLOW);
 }
 
+/* Whatever one thread does, it is answered as by the private form. */
+TEST(as_the_private_form)
+{
+    enum { PERMITS_HERE = 5 };
+    motet_semaphore *s = new_semaphore(PERMITS_HERE), private;
+    uint32_t random = 21;
+    CHECK_EQ(motet_semaphore_init(&private, PERMITS_HERE, MOTET_BOUNDED), 0);
+    for (int i = 0; i < 5000; i++) {
+        peer_fn *call = random_below(&random, 3) ? take : give;
+        motet_time n = call == take ? MOTET_NOWAIT : (motet_time)random_below(&random, 4);
+        CHECK_EQ(call(s, n), call(&private, n));
+        CHECK_EQ(motet_semaphore_value(s), motet_semaphore_value(&private));
+    }
+}
+
 TEST(anyone_gives_back)
 {
     motet_semaphore *s = new_semaphore(3);
