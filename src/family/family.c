@@ -76,7 +76,7 @@ static int begin(family *f)
 
 static int open_family(void)
 {
-    uint64_t size;
+    uint64_t size = 0;
     void *at;
     int e = reserve(&size, &at);
     if (e < 0)
