@@ -305,7 +305,10 @@ static void keep_history(thread *t, const op *o)
             sim_trail_read(t, &S->fences_trail, S->time);
     }
     switch (o->kind) {
-    case OP_WAKE: sim_trail_write(t, &o->loc->queue, S->time); break;
+    case OP_WAKE:
+        if (o->loc)
+            sim_trail_write(t, &o->loc->queue, S->time);
+        break;
     case OP_POLL: sim_world_write(t, &S->fds); break;
     default: break;
     }
