@@ -14,7 +14,8 @@
 
 enum {
     SMALL = 2000 /* 32 in a span */,
-    OTHER = 1000,
+    OTHER = 1700 /* 36 */,
+    FEW = 8000 /* 8 */,
     LARGE = 100000 /* two spans */,
     SPANS = 4,
     RECORDS = 4,
@@ -291,7 +292,7 @@ TEST_OPT(own_a_run, .timeout_s = 120)
 TEST_OPT(retire, .timeout_s = 120)
 {
     begin();
-    motet__arena_free(motet__arena_alloc(OTHER, ARENA_PLAIN));
+    motet__arena_free(motet__arena_alloc(FEW, ARENA_PLAIN));
     motet__arena_free(motet__arena_alloc(LARGE, ARENA_PLAIN));
     motet__arena_flush();
     run(reclaim);
