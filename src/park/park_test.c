@@ -509,6 +509,22 @@ TEST(signals)
 
 /* ---- fork ------------------------------------------------------------------------------------------ */
 
+TEST(a_canceller_that_stays_behind_holds_nothing)
+{
+    motet__park_allowed(); /* from here on the runtime is in use */
+    guard *g = &motet__park_self()->guard;
+    guard_lock(g);
+    pid_t child = fork();
+    CHECK_GE(child, 0);
+    if (child == 0)
+        _exit(guard_try_lock(g) ? 0 : 1);
+    int status;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+    CHECK(!guard_try_lock(g));
+    guard_unlock(g);
+}
+
 TEST(fails_in_a_forked_child)
 {
     uint32_t word = 0;

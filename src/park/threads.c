@@ -84,7 +84,13 @@ static uint32_t forked;     /* 1 in the child of a raw fork */
 static uint32_t registered; /* 0 not yet, 1 the handler stands; guarded by registering */
 static guard registering;
 
-static void in_child(void) { atomic_store_relaxed(&forked, 1); }
+static void in_child(void)
+{
+    atomic_store_relaxed(&forked, 1);
+    /* A canceller may have had it, and is not here. */
+    self.guard = (guard){0};
+    self.current = NULL;
+}
 
 /* The handler is registered at the first wait: a program that forks before it uses the runtime has nothing to lose. */
 static void register_handler(void)
