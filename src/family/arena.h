@@ -23,7 +23,8 @@
  *     USED(COUNTED), a hold in the dead one's log   -> FREE unless a living member holds it too
  *     DYING(dead)           it was about to find out whether somebody holds it               -> whoever buries finds out
  *
- * Memory is cut in spans of 64 KiB. A span's word says what it is; span words change only under the claim `runs`:
+ * Memory is cut in spans of 64 KiB. A span's word says what it is; span words change only under the claim `runs` (but that
+ * a run's owner notes in those of its BODYs whether they are dirty):
  *
  *     FREE                  nothing; `dirty`: it may hold memory with something in it
  *     SMALL(class)          blocks of one size, as many as fit, each with a word
@@ -34,12 +35,13 @@
  *     FREE --carve--> SMALL --retire--> FREE      all of its blocks are taken by the retirer first, so that none is in use
  *     FREE --take the first word, then write RUN, then BODY--> RUN --write FREE behind it, then RUN's word--> FREE
  *
- * Who goes through the spans goes from word to word by what they say, and over what lies behind a RUN whatever is written there.
+ * Who goes through the spans under the claim goes by what their words say, and over what lies behind a RUN whatever is
+ * written there.
  *
- * So a large block is made and given back by its block word as a small one is, and a death in between leaves what is in the
- * table above; of a run it is CACHED(dead): the run is wiped and then FREE. Who has died while he held the claim has left
- * whole words, of which the next begins with the first. A retirer that dies may leave CACHED(dead) words in a span that is no longer SMALL: they
- * stand for nothing; who makes the span something else takes them over.
+ * So a large block is made and given back by its block word as a small one is, and a death in between leaves what is in
+ * the table above; of a run it is CACHED(dead): the run is wiped and then FREE. Who has died while he held the claim has
+ * left whole words, each of which says what is so by itself. A retirer that dies may leave CACHED(dead) words in a span
+ * that is no longer SMALL: they stand for nothing; who makes the span something else takes them over.
  *
  * Who caches a word looks at the span's word afterwards: if it is still SMALL(class), it can't change any more while the word
  * is cached, since a retirer would need it; if not, the word is given back, and was never taken for a block.
@@ -48,10 +50,11 @@
  * clears it before it looks at the words and sets it again unless it found no more: so a free block has its bit, or somebody
  * is at it; a death in between is mended by bury(), which sets the bits anew.
  *
- * COUNTED: the holds are RECORD_BLOCK records in the logs of members, `count` of them, `since` the block's sequence. A block is
- * USED only while a record of it counts, but for one that is about to be decided about. Who has dropped his last hold sets
- * the word DYING(me), then looks through the logs; whoever looks later takes the word over. Who takes a hold writes his record first and
- * looks at the word then: where it finds DYING he sets it back to USED, and the decider's last step fails; or he comes too late and is told so.
+ * COUNTED: the holds are RECORD_BLOCK records in the logs of members: `count` of them, `since` the block's sequence. The
+ * first is there before the block is USED. Who has dropped his last hold sets the word DYING(me), then looks through the
+ * logs; whoever does so later takes the word over. Who takes a hold writes his record first and looks at the word then:
+ * where it is DYING he sets it back to USED, and the decider's last step fails; or he comes too late and is told so. Who
+ * drops keeps his record until he has decided: should he die, who buries him finds the block by it.
  *
  * Memory is committed (sys_shared.h) before it is touched: whole spans for small blocks, pages for large ones. Large blocks
  * go back to the kernel when they are freed, other free spans when memory is short.
