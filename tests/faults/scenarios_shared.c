@@ -34,3 +34,24 @@ out:
     if (motet__family_fd() >= 0)
         close(motet__family_fd()); /* the arena stays for the process's life */
 }
+
+/* Waits on shared words: on several at once, and in slices, where that is not to be had and where a signal is to end them. */
+SCENARIO(shared_waits)
+{
+    motet_semaphore *s = NULL;
+    TRY_NEW(s, motet_shared_alloc(sizeof *s));
+    TRY(motet_semaphore_init(s, 0, MOTET_SHARED), -EINVAL);
+    for (int i = 0; i < 2; i++) {
+        int e;
+        motet_interruptible(i == 1);
+        do
+            e = motet_semaphore_acquire(s, motet_after(MOTET_MS));
+        while (e == -EINTR);
+        CHECK_EQ(e, -ETIMEDOUT);
+    }
+out:
+    motet_interruptible(false);
+    motet_shared_free(s);
+    if (motet__family_fd() >= 0)
+        close(motet__family_fd());
+}
