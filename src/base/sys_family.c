@@ -111,7 +111,7 @@ static bool task_is_leaving(const char *tid)
 bool sys_alone(void)
 {
 #ifdef MOTET_TSAN
-    int most = 2; /* one is the sanitizer's own */
+    int most = 3; /* the sanitizer has one or two of its own */
 #else
     int most = 1;
 #endif
@@ -120,7 +120,7 @@ bool sys_alone(void)
         return true;
     DIR *dir = opendir("/proc/self/task");
     if (!dir)
-        return most == 1; /* no way to tell: the caller knows what it does */
+        return true; /* no way to tell: the caller knows what it does */
     int count = 0;
     for (struct dirent *e; (e = readdir(dir)) != NULL;)
         count += e->d_name[0] != '.' && !task_is_leaving(e->d_name);

@@ -84,19 +84,12 @@ static motet_process *new_child(const motet_process_options *opt)
     process_self *self = &motet__process;
     const char *parent = self->current ? self->current->identity : "";
     unsigned number = atomic_add_relaxed(&self->names, 1) + 1;
-    char few[128], *identity = few;
-    size_t size = strlen(parent) + sizeof "Process-:4294967295";
-    if (size > sizeof few)
-        identity = sys_alloc(size);
-    if (!identity)
-        return NULL;
+    char identity[256]; /* of a hundred generations; what is longer is cut off */
     /* "Process-" is in front of it for the name only. */
-    snprintf(identity, size, "Process-%s%s%u", parent, *parent ? ":" : "", number);
+    snprintf(identity, sizeof identity, "Process-%s%s%u", parent, *parent ? ":" : "", number);
     const char *name = opt->name && *opt->name ? opt->name : identity;
     motet_process *p = motet__process_new(name, identity + strlen("Process-"),
                                           atomic_add_relaxed(&self->control->ids, 1) + 1);
-    if (identity != few)
-        sys_free(identity);
     if (!p)
         return NULL;
     p->daemon = opt->daemon;
@@ -186,7 +179,7 @@ static uint64_t await_start(slot *s, uint64_t asked)
     }
 }
 
-static int start_by_zygote(const request *r, motet_process *p)
+static int ask_zygote(const request *r, motet_process *p)
 {
     slot *s = p->slot;
     s->parcel = pack(r, p);
@@ -209,6 +202,19 @@ static int start_by_zygote(const request *r, motet_process *p)
     p->pid = atomic_load_relaxed(&s->pid);
     p->tag = atomic_load_relaxed(&s->tag);
     return 0;
+}
+
+enum { SPAWN_TRIES = 8 };
+
+static int start_by_zygote(const request *r, motet_process *p)
+{
+    int e = ask_zygote(r, p);
+    /* By chance the program has something else where the arena is to be: the next time it lies elsewhere. */
+    for (int i = 1; e == -EEXIST && i < SPAWN_TRIES; i++) {
+        p->slot = claim_slot(&p->turn);
+        e = p->slot ? ask_zygote(r, p) : -EAGAIN;
+    }
+    return e;
 }
 
 /* ---- by a fork of this process --------------------------------------------------------------------- */

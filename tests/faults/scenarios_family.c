@@ -53,6 +53,7 @@ static void use(motet_start_method method)
     TRY_OPEN(p, motet_process_start(&p, add_one, NULL, &opt), START_ERRORS);
     TRY(motet_process_join(p, &code, MOTET_FOREVER), USE_ERRORS);
     CHECK_EQ(code, 42);
+    TRY(motet_process_fd(p), USE_ERRORS);
     p = motet_process_free(p);
     opt = (motet_process_options){.method = method, .name = "long"};
     TRY_OPEN(p, motet_process_start(&p, sleep_long, NULL, &opt), START_ERRORS);

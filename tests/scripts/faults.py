@@ -34,7 +34,8 @@ NEVER = [
     ("start_by_fork", "sys_reap", "a wait that is begun again"),
     ("has_ended", "sys_pidfd_reap_any", "does not wait; that another reaped the child has tests of its own"),
     ("start_watchers", "sys_alone", "what can't be read is taken for one thread"),
-    ("new_child", "sys_alloc", "a name of more than a hundred generations"),
+    ("sleep_in_slices", "", "only where there is no futex_waitv: wait_test.c"),
+    ("sys_futex_wait_shared", "SYS_futex", "the same"),
     ("drop_own_table", "sys_key_set", "taking a value away needs no memory"),
 ]
 
