@@ -36,9 +36,10 @@ typedef struct motet_conn motet_conn;
 
 /* How a process is made. */
 typedef enum {
-    MOTET_FORKSERVER = 0, /* a copy of the program as it was at motet_init, made by the zygote: fast, and without threads */
-    MOTET_FORK = 1,       /* a copy of the calling process as it is now */
-    MOTET_SPAWN = 2,      /* the program begun anew, as far as its motet_init */
+    MOTET_FORKSERVER =
+        0,           /* a copy of the program as it was at motet_init, made by the zygote: fast, and without threads */
+    MOTET_FORK = 1,  /* a copy of the calling process as it is now */
+    MOTET_SPAWN = 2, /* the program begun anew, as far as its motet_init */
 } motet_start_method;
 
 /* Zero fields mean the default. */
@@ -48,8 +49,8 @@ typedef struct motet_process_options {
     motet_start_method method;
     const char *task_name; /* the process runs the task of that name (motet/executor.h) with .data as what goes in; `fn`
                               is not looked at. What comes out is dropped, the task's code is the process's result */
-    const void *data;      /* bytes that are copied for it, on a cache line of their own; its `arg` points to the copy */
-    size_t size;           /* of them */
+    const void *data; /* bytes that are copied for it, on a cache line of their own; its `arg` points to the copy */
+    size_t size;      /* of them */
     motet_conn *const *give; /* connections that it is to hold before start returns, up to NULL. Not in this version */
 } motet_process_options;
 

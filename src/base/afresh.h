@@ -12,12 +12,12 @@ typedef struct afresh_entry {
 
 void motet__afresh_register(afresh_entry *entry);
 
-#define AFRESH(forget_)                                                                      \
-    __attribute__((constructor(101))) static void forget_##_registers(void)                       \
-    {                                                                                        \
-        static afresh_entry entry = {.forget = forget_};                                     \
-        motet__afresh_register(&entry);                                                      \
-    }                                                                                        \
+#define AFRESH(forget_)                                                     \
+    __attribute__((constructor(101))) static void forget_##_registers(void) \
+    {                                                                       \
+        static afresh_entry entry = {.forget = forget_};                    \
+        motet__afresh_register(&entry);                                     \
+    }                                                                       \
     struct afresh_entry
 
 /* Calls them all. */

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static guard starting; /* of guard and zygote; and of joining */
+static guard starting;  /* of guard and zygote; and of joining */
 static pid_t known_pid; /* of this process, as far as it knows */
 
 __attribute__((constructor(101))) static void begins(void) { known_pid = sys_pid(); }

@@ -456,7 +456,8 @@ int motet_process_fd(const motet_process *asked)
 /* ---- what it is ------------------------------------------------------------------------------------ */
 
 /* That of the root, and of who starts afresh after a fork. */
-static motet_process main_process = {.refs = 1, .is_self = true, .pidfd = -1, .id = 1, .name = "MainProcess", .identity = ""};
+static motet_process main_process = {
+    .refs = 1, .is_self = true, .pidfd = -1, .id = 1, .name = "MainProcess", .identity = ""};
 
 motet_process *motet_process_current(void)
 {

@@ -128,10 +128,10 @@ enum { SLOTS = 1536, SEGMENTS_MAX = 1024 };
 enum { GOING_ON, ENDING_IN_ORDER, ENDING_BY_DEATH };
 
 typedef struct control {
-    uint32_t ending;               /* GOING_ON and so on; only grows */
-    uint32_t lost;                 /* 1: guard and zygote are both dead */
-    uint32_t spawns;               /* 1: motet_init is in main */
-    uint32_t changed;              /* counts changes of watchers; slept on */
+    uint32_t ending;  /* GOING_ON and so on; only grows */
+    uint32_t lost;    /* 1: guard and zygote are both dead */
+    uint32_t spawns;  /* 1: motet_init is in main */
+    uint32_t changed; /* counts changes of watchers; slept on */
     member_tag root;
     watcher_place guard, zygote;   /* each written by itself */
     pid_t spare;                   /* the zygote's child that stands ready; 0: none */
@@ -153,35 +153,35 @@ enum { PROCESS_ALIVE, PROCESS_ENDING, PROCESS_OVER };
 struct motet_process {
     uint32_t refs;
     uint32_t state;
-    uint64_t era;     /* of the process that it belongs to */
-    guard guard;      /* of the end, and of opening pidfd */
-    int code;         /* from ENDING on */
-    bool is_self;     /* the calling process */
+    uint64_t era; /* of the process that it belongs to */
+    guard guard;  /* of the end, and of opening pidfd */
+    int code;     /* from ENDING on */
+    bool is_self; /* the calling process */
     bool daemon;
     motet_start_method method;
     pid_t pid;
-    member_tag tag;   /* 0: it ended before it became a member */
-    int pidfd;        /* -1: not opened */
-    slot *slot;       /* until OVER */
+    member_tag tag; /* 0: it ended before it became a member */
+    int pidfd;      /* -1: not opened */
+    slot *slot;     /* until OVER */
     uint64_t turn;
     uint64_t id;
-    list_link link;   /* on `children`, which has a reference, until OVER; under its guard */
+    list_link link; /* on `children`, which has a reference, until OVER; under its guard */
     const char *name, *identity;
     char text[];
 };
 
 /* Everything of the process layer that is this process's own. */
 typedef struct process_self {
-    control *control;        /* NULL: no zygote is known */
-    int bell, guard_bell;    /* of zygote and guard; -1 */
-    uint64_t era;            /* another in each process */
-    bool is_root;            /* it has made the guard */
-    pid_t guard_child;       /* root: the guard as a child not yet reaped; 0 */
-    bool explicitly;         /* motet_init was called */
-    char *const *argv;       /* main's, or NULL */
-    motet_process *current;  /* NULL: the root, or after a raw fork */
-    uint32_t names;          /* of processes started so far */
-    sys_signals signals;     /* as they were at motet_init */
+    control *control;       /* NULL: no zygote is known */
+    int bell, guard_bell;   /* of zygote and guard; -1 */
+    uint64_t era;           /* another in each process */
+    bool is_root;           /* it has made the guard */
+    pid_t guard_child;      /* root: the guard as a child not yet reaped; 0 */
+    bool explicitly;        /* motet_init was called */
+    char *const *argv;      /* main's, or NULL */
+    motet_process *current; /* NULL: the root, or after a raw fork */
+    uint32_t names;         /* of processes started so far */
+    sys_signals signals;    /* as they were at motet_init */
     char comm[16];
 } process_self;
 extern process_self motet__process;
@@ -214,7 +214,7 @@ int motet__process_join_strange(member_tag tag);
 #define SPAWN_VARIABLE "MOTET_SPAWN"
 #define SPAWN_FORMAT   "%d,%d,%d,%" PRIxPTR ",%" PRIx64 ",%" PRIxPTR ",%" PRIxPTR ",%" PRIx64 ",%" PRIx32
 
-#define SPAWN_SCAN     "%d,%d,%d,%" SCNxPTR ",%" SCNx64 ",%" SCNxPTR ",%" SCNxPTR ",%" SCNx64 ",%" SCNx32
+#define SPAWN_SCAN "%d,%d,%d,%" SCNxPTR ",%" SCNx64 ",%" SCNxPTR ",%" SCNxPTR ",%" SCNx64 ",%" SCNx32
 
 /* ---- process_slot.c -------------------------------------------------------------------------------- */
 

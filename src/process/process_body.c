@@ -13,10 +13,10 @@
 
 /* What the process runs; its own copy of all. */
 typedef struct work {
-    parcel head;
     const motet_task *task; /* or fn */
     motet_fn *fn;
     void *arg, *data;
+    parcel head;
 } work;
 
 motet_process *motet__process_new(const char *name, const char *identity, uint64_t id)

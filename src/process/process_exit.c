@@ -214,7 +214,8 @@ int motet_active_children(motet_process **ret, size_t n)
 static motet_process *first_child(void)
 {
     guard_lock(&list_guard);
-    motet_process *p = list_empty(&children) ? NULL : motet_process_ref(container_of(children.next, motet_process, link));
+    motet_process *p = list_empty(&children) ? NULL
+                                             : motet_process_ref(container_of(children.next, motet_process, link));
     guard_unlock(&list_guard);
     return p;
 }

@@ -178,9 +178,9 @@ TEST(what_stdio_holds_is_written_once)
     fprintf(file, "before;");
     CHECK_EQ(motet_init(NULL, NULL), 0);
     fprintf(file, "main;");
-    CHECK_EQ(finish(start_by(MOTET_FORKSERVER, print_in_child, (void *)(uintptr_t)"forkserver")), 0);
+    CHECK_EQ(finish(start_by(MOTET_FORKSERVER, print_in_child, (void *)(uintptr_t) "forkserver")), 0);
     fprintf(file, "more;");
-    CHECK_EQ(finish(start_by(MOTET_FORK, print_in_child, (void *)(uintptr_t)"fork")), 0);
+    CHECK_EQ(finish(start_by(MOTET_FORK, print_in_child, (void *)(uintptr_t) "fork")), 0);
     CHECK_EQ(finish(start_by(MOTET_SPAWN, print_to_descriptor, (void *)(intptr_t)other)), 0);
     fclose(file);
     CHECK_GT(pread(other, text, sizeof text - 1, 0), 0);

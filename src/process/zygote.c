@@ -129,7 +129,13 @@ static int start_zygote(void)
 
 void motet__guard_main(member_tag tag, int root, int report_to)
 {
-    w = (watcher){.is_guard = true, .epoll = -1, .signals = -1, .guard_fd = -1, .spare_pipe = -1, .root = root, .report = report_to};
+    w = (watcher){.is_guard = true,
+                  .epoll = -1,
+                  .signals = -1,
+                  .guard_fd = -1,
+                  .spare_pipe = -1,
+                  .root = root,
+                  .report = report_to};
     motet__afresh();
     sys_signals_keep_children();
     sys_adopt_orphans();
@@ -231,24 +237,18 @@ static void reap(void)
 static void handle(uint64_t event)
 {
     switch (event) {
-    case EVENT_BELL:
-        motet__zygote_serve();
-        break;
+    case EVENT_BELL: motet__zygote_serve(); break;
     case EVENT_CHILD:
         sys_signalfd_drain(w.signals);
         reap();
         break;
-    case EVENT_GUARD_BELL:
-        motet__strangers_take_in();
-        break;
+    case EVENT_GUARD_BELL: motet__strangers_take_in(); break;
     case EVENT_GUARD:
         if (!w.is_guard)
             become_guard();
         break;
-    case EVENT_ROOT:
-        motet__family_end(ENDING_BY_DEATH);
-    default: /* a stranger's place */
-        motet__stranger_ended((member_tag)event);
+    case EVENT_ROOT: motet__family_end(ENDING_BY_DEATH);
+    default: /* a stranger's place */ motet__stranger_ended((member_tag)event);
     }
 }
 

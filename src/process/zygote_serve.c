@@ -172,7 +172,7 @@ static void close_watcher(void)
 /* What motet_init of the executed program reads. */
 static int exec_program(slot *s, uint64_t taken, member_tag tag)
 {
-    static char *const no_argv[] = {(char *)(uintptr_t)"motet", NULL};
+    static char *const no_argv[] = {(char *)(uintptr_t) "motet", NULL};
     const process_self *self = &motet__process;
     char text[256];
     int fds[] = {motet__family_fd(), self->bell, self->guard_bell};
@@ -365,7 +365,8 @@ void motet__slots_take_back(void)
         slot *s = &c->slots[i];
         uint64_t word = atomic_load_seq_cst(&s->word);
         if (slot_state_of(word) == SLOT_TAKEN && !motet__member_alive(slot_value_of(word)))
-            motet__slot_step(s, word, slot_word(SLOT_ASKED, atomic_load_relaxed(&s->starter), slot_turn_of(word)), false);
+            motet__slot_step(s, word, slot_word(SLOT_ASKED, atomic_load_relaxed(&s->starter), slot_turn_of(word)),
+                             false);
     }
 }
 

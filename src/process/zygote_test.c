@@ -252,13 +252,10 @@ static int stay_with_children(void *arg)
     return stay(NULL);
 }
 
-static void be_root(bool with_threads)
+static void be_root(void)
 {
     motet_process *p;
-    motet_thread *t;
     CHECK_EQ(motet_init(NULL, NULL), 0);
-    if (with_threads)
-        CHECK_EQ(motet_thread_start(&t, stay, NULL, NULL), 0);
     CHECK_EQ(motet_process_start(&p, stay_with_children, NULL, NULL), 0);
     CHECK_EQ(motet_process_start(&p, stay_with_children, NULL, &(motet_process_options){.method = MOTET_FORK}), 0);
     note_pid();
@@ -273,7 +270,7 @@ static void end_of_a_family(void (*harm)(pid_t root))
     CHECK(seen != MAP_FAILED);
     pid_t root = fork();
     if (root == 0)
-        be_root(false);
+        be_root();
     /* The root, two with children; of each a child, a fork, and a child of its own: 9. */
     while (atomic_load_seq_cst(&seen->ready) < 9)
         motet_yield();
@@ -285,5 +282,59 @@ static void end_of_a_family(void (*harm)(pid_t root))
 }
 
 static void kill_it(pid_t root) { CHECK_EQ(kill(root, SIGKILL), 0); }
+
+static int note_and_go(void *arg)
+{
+    uint32_t i = atomic_add_seq_cst(&seen->count, 1) % 64;
+    seen->pids[i] = getpid();
+    seen->started[i] = sys_pid_started(getpid());
+    return stay(NULL);
+}
+
+static void be_root_for_ever(void)
+{
+    motet_init(NULL, NULL);
+    control *c = the_control();
+    seen->pids[62] = c->guard.pid;
+    seen->started[62] = c->guard.started;
+    seen->pids[63] = c->zygote.pid;
+    seen->started[63] = c->zygote.started;
+    atomic_add_seq_cst(&seen->ready, 1);
+    for (int i = 0;; i++) {
+        motet_process *p = NULL;
+        CHECK_EQ(motet_process_start(&p, note_and_go, NULL, &(motet_process_options){.method = methods[i % 5 == 4]}),
+                 0);
+        if (i >= 8) {
+            CHECK_EQ(motet_process_kill(p), 0);
+            CHECK_EQ(motet_process_join(p, NULL, MOTET_FOREVER), 0);
+        }
+        motet_process_free(p);
+    }
+}
+
+/* Killed in the middle of starts and joins; the runner too looks for what outlives the test. */
+TEST(a_root_may_die_at_any_moment)
+{
+    for (int round = 0; round < 15; round++) {
+        seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        CHECK(seen != MAP_FAILED);
+        pid_t root = fork();
+        if (root == 0)
+            be_root_for_ever();
+        while (!atomic_load_seq_cst(&seen->ready))
+            motet_yield();
+        for (int i = 0; i < round * 40; i++)
+            motet_yield();
+        if (round % 3 == 1)
+            kill(seen->pids[63], SIGKILL);
+        if (round % 3 == 2)
+            kill(seen->pids[62], SIGKILL);
+        CHECK_EQ(kill(root, SIGKILL), 0);
+        CHECK_EQ(waitpid(root, NULL, 0), root);
+        for (int i = 0; i < 64; i++)
+            await_gone(seen->pids[i], seen->started[i]);
+        munmap(seen, sizeof *seen);
+    }
+}
 
 TEST(a_family_ends_with_its_root) { end_of_a_family(kill_it); }

@@ -11,6 +11,7 @@
  *
  * A thread's table is found through own_table alone; fibers will bring a table each. It goes when the thread ends (the
  * destructor of one pthread key), and, for the calling thread, when its last local is freed. */
+#include "base/afresh.h"
 #include "base/list.h"
 #include "base/sys_thread.h"
 #include "sync/sync.h"
@@ -51,6 +52,16 @@ static struct {
 } registry = {.tables = {&registry.tables, &registry.tables}};
 
 static _Thread_local __attribute__((tls_model("initial-exec"))) table *mine;
+
+/* The other threads and their values are the parent's. */
+static void forget(void)
+{
+    registry.lock = (motet_lock){0};
+    list_init(&registry.tables);
+    if (mine)
+        list_insert_before(&registry.tables, &mine->link);
+}
+AFRESH(forget);
 
 static table *own_table(void) { return mine; }
 

@@ -27,7 +27,7 @@ static uint32_t hooks_run;                 /* how many have; waited on */
 static pthread_t leftover;
 static bool has_leftover;
 
-static uint32_t holding; /* waited on for 0 */
+static uint32_t holding;   /* waited on for 0 */
 static void (*last)(void); /* runs when the threads are gone; or NULL */
 
 static _Thread_local bool in_exit;
