@@ -15,8 +15,8 @@ void motet__afresh_register(afresh_entry *entry);
 #define AFRESH(forget_)                                                     \
     __attribute__((constructor(101))) static void forget_##_registers(void) \
     {                                                                       \
-        static afresh_entry entry = {.forget = forget_};                    \
-        motet__afresh_register(&entry);                                     \
+        static afresh_entry afresh_own = {.forget = forget_};               \
+        motet__afresh_register(&afresh_own);                                \
     }                                                                       \
     struct afresh_entry
 
