@@ -31,9 +31,9 @@ def row(method, size):
                 assert p.exitcode == 0
             return (time.monotonic_ns() - t) / n
 
-        n = 2 if quick else 20
+        n = 2 if quick else 5
         once(n)  # the fork server starts with the first
-        return [once(n) for _ in range(min(repeats, 5))]
+        return [once(n) for _ in range(min(repeats, 3))]
 
     return measure
 
