@@ -101,8 +101,8 @@ MOTET_API int motet_init(int *argc, char ***argv);
  * where this one is. On failure there is no process. Start methods and meanings are those of Python's multiprocessing. */
 MOTET_API int motet_process_start(motet_process **p, motet_fn *fn, void *arg, const motet_process_options *opt);
 
-/* motet_process_join: waits until the process has ended, and stores its exit code (ret_code may be NULL): what the body
- * returned or gave to exit, of it the low 8 bits; -N: signal N ended it. Any number of times, by any number of threads at once. What it
+/* motet_process_join: waits until the process has ended, and stores its result (ret_code may be NULL): what the body
+ * returned; if it did not come to that, the exit code, as motet_process_exit_code. Any number of times, by any number of threads at once. What it
  * held of shared objects is given back by then. 0; -EDEADLK: it is the calling process; -ETIMEDOUT; -ECANCELED; -EINTR (an
  * interruptible thread); -EINVAL: NULL; -EPERM in the child of a raw fork, and where another process has started it; -EMFILE,
  * -ENFILE, -ENOMEM: no means to wait (MOTET_FORK). */
@@ -139,7 +139,8 @@ MOTET_API int motet_process_kill(motet_process *p);
 /* motet_process_pid: its process id; -EINVAL for NULL. Once it has ended the number may be another's. */
 MOTET_API pid_t motet_process_pid(const motet_process *p);
 
-/* motet_process_exit_code: stores what motet_process_join would. 0; -EAGAIN while it is alive, ret_code untouched; -EINVAL: p or
+/* motet_process_exit_code: stores what the kernel says: the low 8 bits of what the body returned or gave to exit; -N: signal
+ * N ended it. 0; -EAGAIN while it is alive, ret_code untouched; -EINVAL: p or
  * ret_code is NULL; -EPERM as motet_process_join. Never waits. */
 MOTET_API int motet_process_exit_code(const motet_process *p, int *ret_code);
 

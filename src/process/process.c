@@ -364,7 +364,7 @@ int motet_process_join(motet_process *p, int *ret_code, motet_time deadline)
         e = wait_once(p, changed, deaths, deadline);
     }
     if (ret_code)
-        *ret_code = p->code;
+        *ret_code = p->result;
     return 0;
 }
 

@@ -105,7 +105,8 @@ typedef struct slot {
     /* Written by the new process before RUNNING (pid: by the zygote too). */
     member_tag tag;
     pid_t pid;
-    uint64_t said; /* turn, and code_to_value of what the body returned; of use when nobody can reap the process */
+    int32_t returned; /* what the body returned, all of it; before `said` */
+    uint64_t said;    /* turn, and code_to_value of the exit code that follows from it */
 } slot;
 
 /* A part of the program, as the zygote has it. */
@@ -156,6 +157,7 @@ struct motet_process {
     uint64_t era; /* of the process that it belongs to */
     guard guard;  /* of the end, and of opening pidfd */
     int code;     /* from ENDING on */
+    int result;   /* likewise: what the body returned, or else the code */
     bool is_self; /* the calling process */
     bool daemon;
     motet_start_method method;

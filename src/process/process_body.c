@@ -146,7 +146,8 @@ int motet__process_run_task(const motet_task *task, motet_bytes in)
 
 void motet__process_finish(slot *s, uint64_t turn, int code)
 {
-    /* What the kernel will say too, as long as anybody is there to ask it. */
+    atomic_store_relaxed(&s->returned, code);
+    /* What the kernel will say too, as long as anybody is there to ask it. Publishes the above. */
     atomic_store_release(&s->said, slot_word(SLOT_ENDED, code_to_value(code & 0xff), turn));
     motet__exit_run();
     sys_stdio_flush();

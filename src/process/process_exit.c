@@ -58,11 +58,28 @@ void motet__process_unref(motet_process *p)
 
 /* ---- one that ends --------------------------------------------------------------------------------- */
 
-static int said_or_killed(const motet_process *p)
+/* Whether its body has returned: with what exit code. */
+static bool has_said(const motet_process *p, int *ret_code)
 {
     uint64_t said = atomic_load_acquire(&p->slot->said);
-    return slot_state_of(said) == SLOT_ENDED && slot_turn_of(said) == p->turn ? code_of_value(slot_value_of(said))
-                                                                              : -SIGKILL;
+    if (slot_state_of(said) != SLOT_ENDED || slot_turn_of(said) != p->turn)
+        return false;
+    *ret_code = code_of_value(slot_value_of(said));
+    return true;
+}
+
+static int said_or_killed(const motet_process *p)
+{
+    int code = -SIGKILL;
+    has_said(p, &code);
+    return code;
+}
+
+/* Of one that ended with `code`: what its body returned, if it came to that and to nothing else after it. */
+static int result_of(const motet_process *p, int code)
+{
+    int said;
+    return has_said(p, &said) && said == code ? atomic_load_relaxed(&p->slot->returned) : code;
 }
 
 /* No watcher is left to say so. */
@@ -113,8 +130,10 @@ bool motet__process_over(motet_process *p)
     if (state == PROCESS_OVER)
         return true;
     guard_lock(&p->guard);
-    if (p->state == PROCESS_ALIVE && has_ended(p, &p->code))
+    if (p->state == PROCESS_ALIVE && has_ended(p, &p->code)) {
+        p->result = result_of(p, p->code);
         atomic_store_release(&p->state, PROCESS_ENDING);
+    }
     state = p->state;
     guard_unlock(&p->guard);
     if (state == PROCESS_ALIVE)

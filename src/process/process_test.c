@@ -29,15 +29,21 @@ __attribute__((constructor)) static void serve(void)
 
 static const struct {
     int returned, code;
-} results[] = {{0, 0}, {7, 7}, {255, 255}, {256, 0}, {-1, 255}, {-EINVAL, 256 - EINVAL}};
+} results[] = {{0, 0}, {7, 7}, {255, 255}, {256, 0}, {-1, 255}, {-EINVAL, 256 - EINVAL}, {0x7fffffff, 255}, {-9, 247}};
 
-TEST(the_low_8_bits_of_what_the_body_returns_are_the_code)
+TEST(what_the_body_returns_is_the_result_and_the_low_8_bits_are_the_code)
 {
     CHECK_EQ(motet_init(NULL, NULL), 0);
     for (int m = 0; m < METHODS; m++)
-        for (size_t i = 0; i < sizeof results / sizeof *results; i++)
-            CHECK_EQ(finish(start_by(methods[m], return_value, (void *)(intptr_t)results[i].returned)),
-                     results[i].code);
+        for (size_t i = 0; i < sizeof results / sizeof *results; i++) {
+            motet_process *p = start_by(methods[m], return_value, (void *)(intptr_t)results[i].returned);
+            int code, result;
+            CHECK_EQ(motet_process_join(p, &result, MOTET_FOREVER), 0);
+            CHECK_EQ(result, results[i].returned);
+            CHECK_EQ(motet_process_exit_code(p, &code), 0);
+            CHECK_EQ(code, results[i].code);
+            motet_process_free(p);
+        }
 }
 
 static int leave_by_exit(void *code) { exit((int)(intptr_t)code); }
