@@ -355,16 +355,24 @@ static void at_exit(exit_hook *hook)
     }
 }
 
-/* With an initializer every worker starts at once, and each has to come through. */
+/* With an initializer every worker starts at once, and each has to come through. All are counted before the first one
+ * starts: should that fail and leave at once, it must not take itself for the last. */
 static int start_initialized(pool *p)
 {
     int e = 0;
-    p->initializing = p->workers;
-    for (unsigned i = 0; i < p->workers && e == 0; i++) {
-        guard_lock(&p->guard);
-        p->alive++;
-        guard_unlock(&p->guard);
+    unsigned started = 0; /* or tried: one that can't be had takes itself off the count */
+    p->initializing = p->alive = p->workers;
+    while (started < p->workers && e == 0) {
         e = motet__pool_start_worker(p);
+        started++;
+    }
+    if (started < p->workers) {
+        pool_wakes wakes = {0};
+        guard_lock(&p->guard);
+        p->alive -= p->workers - started;
+        motet__pool_check_end(p, &wakes);
+        guard_unlock(&p->guard);
+        motet__pool_wake(p, &wakes);
     }
     if (e == 0) {
         bool shielded = motet_shield(true), interruptible = motet_interruptible(false);

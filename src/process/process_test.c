@@ -285,7 +285,7 @@ TEST(arguments_that_another_process_can_have)
         CHECK_EQ(finish(start_by(methods[m], read_int, (void *)(uintptr_t)&constant)), 11);
         CHECK_EQ(finish(start_by(methods[m], read_int, &b->values[0])), 13);
         CHECK_EQ(finish(start_by(methods[m], compare_text, (void *)(uintptr_t) "a string")), 1);
-        CHECK_EQ(finish(start_by(methods[m], return_value, (void *)(intptr_t)-2)), 254);
+        CHECK_EQ(finish(start_by(methods[m], return_value, (void *)(intptr_t)-2)), -2);
         CHECK_EQ(finish(start_by(methods[m], return_value, (void *)(intptr_t)0x7000000000000003)), 3);
     }
     motet_shared_free(b);
