@@ -177,7 +177,7 @@ static void await_progress(crew *c)
                         deed_names[atomic_load_relaxed(&c->sea->seats[i].deed)]);
             exit(1);
         }
-        motet_yield();
+        motet_sleep(motet_after(20 * MOTET_US));
     }
     motet_time took = motet_now() - began;
     if (took > c->stall_max)

@@ -12,7 +12,9 @@ const char *const deed_names[DEEDS] = {"idle",  "transfer", "permit",  "read", "
                                        "block", "produce",  "consume", "meet"};
 
 /* No wait of a worker lasts longer: then it does something else. What it waits for may be held by one that is stopped. */
-#define PATIENCE motet_after(200 * MOTET_MS)
+#define PATIENCE motet_after(20 * MOTET_MS)
+/* Nor at a condition, where all may come to wait for what none of them does. */
+#define NEWS motet_after(MOTET_MS)
 
 /* (xorshift32, George Marsaglia.) */
 uint32_t dice(uint32_t *seed, uint32_t n)
@@ -159,7 +161,7 @@ static void produce(sea *s, seat *me)
     int e = motet_rlock_acquire(&s->buffer_lock, PATIENCE);
     if (!had(s, me, e, "rlock_acquire"))
         return;
-    motet_time deadline = PATIENCE;
+    motet_time deadline = NEWS;
     while (e >= 0 && s->produced - s->consumed == BUFFER)
         e = motet_condition_wait_r(&s->not_full, &s->buffer_lock, deadline);
     if (s->produced - s->consumed < BUFFER) {
@@ -175,7 +177,7 @@ static void consume(sea *s, seat *me)
     int e = motet_rlock_acquire(&s->buffer_lock, PATIENCE);
     if (!had(s, me, e, "rlock_acquire"))
         return;
-    motet_time deadline = PATIENCE;
+    motet_time deadline = NEWS;
     while (e >= 0 && s->produced == s->consumed)
         e = motet_condition_wait_r(&s->not_empty, &s->buffer_lock, deadline);
     if (s->produced != s->consumed) {
