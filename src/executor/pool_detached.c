@@ -193,8 +193,8 @@ static bool next_slab(pool *p)
 /* Under the guard: room for a record in the pool's current slab; NULL: no memory. */
 static void *cut_off(pool *p, const layout *l)
 {
-    size_t at = p->slab ? (p->slab->used + l->alignment - 1) & ~(l->alignment - 1) : SLAB_BYTES;
-    if (at + l->whole > SLAB_BYTES) {
+    size_t at = p->slab ? (p->slab->used + l->alignment - 1) & ~(l->alignment - 1) : 0;
+    if (!p->slab || at + l->whole > SLAB_BYTES) {
         if (!next_slab(p))
             return NULL;
         at = 0;

@@ -29,7 +29,7 @@ static void finish(motet_executor *ex, uint32_t expected)
 static void check_filled(const void *in, size_t size, size_t alignment)
 {
     const unsigned char *bytes = in;
-    bool ok = (uintptr_t)in % alignment == 0;
+    bool ok = (bytes || !size) && (uintptr_t)in % alignment == 0;
     for (size_t i = 0; i < size; i++)
         ok = ok && bytes[i] == bytes[0];
     atomic_add_relaxed(&ran, 1);

@@ -80,7 +80,7 @@ TEST(every_size_is_zeroed_aligned_and_its_own)
         unsigned i = 0;
         for (size_t size = 1; size < 300000; size += size < 1100 ? 1 : size / 61, i++) {
             CHECK(blocks[i][0] == (char)(1 + i % 200) && blocks[i][size - 1] == (char)(1 + i % 200));
-            CHECK_EQ(memcmp(blocks[i], blocks[i] + 1, size - 1), 0);
+            CHECK_MEM(blocks[i], blocks[i] + 1, size - 1);
             motet_shared_free(blocks[i]);
         }
         CHECK_EQ(in_use(), 0);
@@ -328,7 +328,7 @@ TEST(blocks_never_overlap)
         unsigned s = (unsigned)(next_random(&random) % SLOTS);
         if (blocks[s]) {
             CHECK(blocks[s][0] == (char)s && blocks[s][sizes[s] - 1] == (char)s);
-            CHECK_EQ(memcmp(blocks[s], blocks[s] + 1, sizes[s] - 1), 0);
+            CHECK_MEM(blocks[s], blocks[s] + 1, sizes[s] - 1);
             motet_shared_free(blocks[s]);
             blocks[s] = NULL;
             continue;

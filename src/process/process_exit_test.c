@@ -186,7 +186,7 @@ TEST(what_stdio_holds_is_written_once)
     CHECK_GT(pread(other, text, sizeof text - 1, 0), 0);
     LOG("%s", text);
     /* Written out before a fork is only what was there at motet_init; main's own text comes when main's stdio is flushed. */
-    CHECK_EQ(strncmp(text, "before;", 7), 0);
+    CHECK_MEM(text, "before;", 7);
     const char *const once[] = {"before;", "main;", "forkserver;", "more;", "fork;", "spawned;"};
     for (size_t i = 0; i < sizeof once / sizeof *once; i++) {
         const char *at = strstr(text, once[i]);

@@ -45,12 +45,14 @@ typedef struct barrier_op {
     bool wakes;
 } barrier_op;
 
+#define INSIDE ((uint64_t)1 << 32)
+
 static const uint32_t *phase_word(const shared_barrier *b) { return (const uint32_t *)&b->state; }
 
 /* Release: what a party did before, to those that see the phase without the claim: none need it, but it costs nothing. */
 static void store(shared_barrier *b, const barrier_op *o)
 {
-    atomic_store_release(&b->state, (uint64_t)o->inside << 32 | o->phase);
+    atomic_store_release(&b->state, o->inside * INSIDE + o->phase);
 }
 
 /* An error that means that the party gave up, and the others would wait in vain. */

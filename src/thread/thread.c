@@ -317,15 +317,20 @@ static void forget(void)
 {
     motet_thread *self = tls.current;
     lists = key_guard = (guard){0};
-    while (!list_empty(&living)) {
-        motet_thread *t = container_of(living.next, motet_thread, link);
-        list_remove(&t->link);
+    for (list_link *l = living.next, *next; l != &living; l = next) {
+        motet_thread *t = container_of(l, motet_thread, link);
+        next = l->next;
+        *l = (list_link){0};
         if (t != self)
             lose(t);
     }
+    list_init(&living);
     /* Of these nobody can be joined. */
-    while (!list_empty(&ended))
-        list_remove(ended.next);
+    for (list_link *l = ended.next, *next; l != &ended; l = next) {
+        next = l->next;
+        *l = (list_link){0};
+    }
+    list_init(&ended);
     if (!self) {
         self = &main_thread;
         main_thread.refs += main_thread.refs == 0;

@@ -36,7 +36,7 @@ static void *new_copy(const kill_case *c)
     size_t size = 0;
     for (unsigned i = 0; part(c, i).size; i++)
         size += part(c, i).size;
-    void *p = malloc(size);
+    void *p = malloc(size ? size : 1);
     if (!p)
         abort();
     return p;
