@@ -122,42 +122,64 @@ TEST(one_after_the_other)
 
 /* ---- at any moment ---------------------------------------------------------------------------------- */
 
-static uint32_t stop;
+/*
+ * A thread that kills while processes are started: up to KILLS of zygotes (every third time the guard) for each start, each
+ * after another while, and then it waits for the next start. However slow the machine is, a start so has to outlive only
+ * these, and ends.
+ */
+enum { KILLS = 4 };
 
-static int kill_now_and_then(void *arg)
+typedef struct killer {
+    board *b; /* .count: starts begun; .gate: no more of them */
+    bool guards;
+    motet_thread *thread;
+} killer;
+
+static int kill_at_each_start(void *arg)
 {
-    unsigned n = 0;
-    while (!atomic_load_relaxed(&stop)) {
-        control *c = the_control();
+    killer *k = arg;
+    control *c = the_control();
+    for (unsigned n = 0;; n++) {
+        await_word(&k->b->count, n / KILLS + 1);
+        if (atomic_load_seq_cst(&k->b->gate))
+            return 0;
+        for (unsigned i = n * 37 % 400; i; i--)
+            motet_yield();
         member_tag z = c->zygote.tag, g = c->guard.tag;
-        bool kills_guard = arg && ++n % 3 == 0;
-        if (!z || !kill_place(kills_guard ? &c->guard : &c->zygote, NULL, NULL)) {
-            motet_yield();
-            continue;
-        }
-        if (arg)
+        bool kills_guard = k->guards && n % 3 == 2;
+        if (z && kill_place(kills_guard ? &c->guard : &c->zygote, NULL, NULL) && k->guards)
             await_new(z, kills_guard ? g : 0);
-        for (unsigned i = n * 7 % 40; i; i--)
-            motet_yield();
     }
-    return 0;
+}
+
+static void killer_start(killer *k, bool guards)
+{
+    *k = (killer){.b = board_new(), .guards = guards};
+    CHECK_EQ(motet_thread_start(&k->thread, kill_at_each_start, k, NULL), 0);
+}
+
+static void killer_stop(killer *k)
+{
+    atomic_store_seq_cst(&k->b->gate, 1);
+    atomic_store_seq_cst(&k->b->count, UINT32_MAX / 2);
+    raise_word(&k->b->count);
+    CHECK_EQ(motet_thread_join(k->thread, NULL, MOTET_FOREVER), 0);
+    motet_thread_free(k->thread);
+    CHECK_EQ(motet_active_children(NULL, 0), 0);
+    motet_shared_free(k->b);
 }
 
 static void start_while_killing(bool guards)
 {
     enum { STARTS = 60 };
-    board *b = board_new();
-    motet_thread *t;
-    CHECK_EQ(motet_thread_start(&t, kill_now_and_then, (void *)(intptr_t)guards, NULL), 0);
+    killer k;
+    killer_start(&k, guards);
     for (int i = 0; i < STARTS; i++) {
         motet_start_method m = methods[i % 10 == 3 ? 1 : i % 10 == 7 ? 2 : 0];
+        raise_word(&k.b->count);
         CHECK_EQ(finish(start_by(m, return_value, (void *)(intptr_t)i)), i);
     }
-    atomic_store_relaxed(&stop, 1);
-    CHECK_EQ(motet_thread_join(t, NULL, MOTET_FOREVER), 0);
-    motet_thread_free(t);
-    CHECK_EQ(motet_active_children(NULL, 0), 0);
-    motet_shared_free(b);
+    killer_stop(&k);
 }
 
 TEST(starts_while_zygotes_die) { start_while_killing(false); }
@@ -175,17 +197,14 @@ static int count_and_die(void *arg)
 TEST(a_body_begins_once)
 {
     enum { STARTS = 60 };
-    board *b = board_new();
-    motet_thread *t;
-    CHECK_EQ(motet_thread_start(&t, kill_now_and_then, NULL, NULL), 0);
-    for (int i = 1; i <= STARTS; i++) {
-        CHECK_EQ(finish(start_with(count_and_die, &b->count, NULL)), -SIGKILL);
-        CHECK_EQ(b->count, i);
+    killer k;
+    killer_start(&k, false);
+    for (uint32_t i = 1; i <= STARTS; i++) {
+        raise_word(&k.b->count);
+        CHECK_EQ(finish(start_with(count_and_die, &k.b->other, NULL)), -SIGKILL);
+        CHECK_EQ(k.b->other, i);
     }
-    atomic_store_relaxed(&stop, 1);
-    CHECK_EQ(motet_thread_join(t, NULL, MOTET_FOREVER), 0);
-    motet_thread_free(t);
-    motet_shared_free(b);
+    killer_stop(&k);
 }
 
 /* ---- both at once ----------------------------------------------------------------------------------- */
