@@ -86,6 +86,18 @@ SIM_SCENARIO(family_burials, .about = "two bury the same one, one of them dies o
     check_buried(3 - died(m));
 }
 
+SIM_SCENARIO(family_burial_alone,
+             .about = "one dies of a burial, and who alone sees to deaths is about to do the same one",
+             .faults = SIM_DEATHS)
+{
+    begin_burials();
+    process *m = mortal(buries, "mortal");
+    buries(NULL);
+    see_to(m);
+    sim_join_all();
+    check_buried(2 - died(m));
+}
+
 static int64_t claimed[2];
 
 static void claims_place(void *arg) { *(int64_t *)arg = motet__member_claim(); }

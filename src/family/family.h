@@ -35,7 +35,7 @@
  * death and wake everybody; give back the blocks that it owned, its cache, places it was claiming (JOINING by it); empty the
  * log; FREE. Each step can be done twice, and nothing but the state says how far it came, so a recoverer may die too and
  * the next begins again with every place that is DEAD. Behind the news recoverers exclude each other by a claim
- * (`recovering`).
+ * (`recovering`), which nobody waits for: who has it looks again before it goes.
  *
  * A member that ends in good order is buried likewise: what it still held is as if it had died.
  *
@@ -181,7 +181,8 @@ void motet__member_unclaim(member_tag tag);
 bool motet__member_alive(member_tag tag);
 
 /* Marks the member dead and recovers all that it had; the caller has proof from the kernel that it is. Also finishes what
- * other recoverers have begun. Any member; more than one at a time; for one that was buried already it does nothing. */
+ * other recoverers have begun. Any member; more than one at a time; for one that was buried already it does nothing. Waits for
+ * nobody: while another recovers, that one does the rest, and may be at it still when this returns. */
 void motet__member_bury(member_tag dead);
 
 /* Calls each(m, tag, arg) for every living member, in the order of places, until it returns false. */

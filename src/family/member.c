@@ -6,7 +6,10 @@
  *     LIVE --mark--> DEAD(TO TELL) --`deaths` counted, all woken--> DEAD(TOLD) --recover--> FREE
  *
  * The news comes first, since others wait for it; it is told again if the teller died before it was noted. What follows is
- * done by one at a time, who holds `recovering`: blocks, places that the dead one was claiming, its log, its place. */
+ * done by one at a time, who holds `recovering`: blocks, places that the dead one was claiming, its log, its place.
+ *
+ * Nobody waits for that one: who buries may be the only one who would ever mark it dead, should it die there. He leaves what he
+ * has marked to it: before it goes it looks once more whether anything is DEAD. If it dies, that is done by who buries it. */
 #include "base/panic.h"
 #include "base/sys_member.h"
 #include "family/arena.h"
@@ -252,6 +255,15 @@ static bool mark(member_tag dead)
     return false;
 }
 
+static bool any_dead(void)
+{
+    uint32_t n = places_used();
+    for (uint32_t place = 1; place < n; place++)
+        if (member_word_state(atomic_load_seq_cst(&member_at(place)->state)) == MEMBER_DEAD)
+            return true;
+    return false;
+}
+
 void motet__member_bury(member_tag dead)
 {
     family *f = motet__family;
@@ -260,11 +272,20 @@ void motet__member_bury(member_tag dead)
         return;
     mark(dead);
     motet__member_unclaim(dead); /* it died before it became one */
-    MOTET_ASSERT(claim_acquire(&f->recovering, MOTET_FOREVER, false) >= 0);
-    uint32_t n = places_used();
-    for (uint32_t place = 1; place < n; place++)
-        recover(place);
-    claim_release(&f->recovering);
+    do {
+        /* Of this and the one below, which lies between release and look: either this one sees that nobody recovers, or who
+         * does so sees what was marked. */
+        atomic_fence_seq_cst();
+        int e = claim_acquire(&f->recovering, MOTET_NOWAIT, false);
+        if (e == -ETIMEDOUT)
+            return;
+        MOTET_ASSERT(e >= 0);
+        uint32_t n = places_used();
+        for (uint32_t place = 1; place < n; place++)
+            recover(place);
+        claim_release(&f->recovering);
+        atomic_fence_seq_cst();
+    } while (any_dead());
 }
 
 /* ---- records --------------------------------------------------------------------------------------- */
