@@ -98,6 +98,18 @@ SIM_SCENARIO(family_burial_alone,
     check_buried(2 - died(m));
 }
 
+SIM_SCENARIO(family_burial_two, .about = "two bury one each, and none waits for the other")
+{
+    begin_burials();
+    survivor(buries, "other");
+    member_tag self = motet__family_tag, second = (member_tag)motet__member_claim();
+    SIM_CHECK_EQ(motet__member_become(second), 0);
+    motet__family_tag = self;
+    motet__member_bury(second);
+    sim_join_all();
+    check_buried(2);
+}
+
 static int64_t claimed[2];
 
 static void claims_place(void *arg) { *(int64_t *)arg = motet__member_claim(); }
