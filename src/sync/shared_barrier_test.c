@@ -230,7 +230,7 @@ TEST(a_death_on_the_way_out_breaks_nothing)
     motet_barrier *b = new_barrier(3);
     peer *p[2];
     start_and_meet(p, 2, b);
-    kin_stop(p[0]->kin);
+    peer_stop(p[0], b, NULL);
     CHECK_EQ(meet(b, MOTET_FOREVER), 2);
     CHECK_EQ(peer_answer(p[1]), 1);
     /* The next round can't begin before it has left. */

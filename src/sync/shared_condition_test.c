@@ -161,7 +161,7 @@ TEST(a_dead_waiter_swallows_no_notify)
     peer *w[3];
     for (int i = 0; i < 3; i++)
         ask_and_wait(w[i] = peer_start(), p, wait_once);
-    kin_stop(w[0]->kin);
+    peer_stop(w[0], &p->c, &p->lock);
     CHECK_EQ(notify(p, 1), 0);
     peer_kill(w[0]);
     CHECK_EQ(peer_answer(w[1]), 0);
@@ -180,8 +180,8 @@ TEST(notifies_of_the_dead_are_given_once)
     peer *w[3];
     for (int i = 0; i < 3; i++)
         ask_and_wait(w[i] = peer_start(), p, wait_once);
-    kin_stop(w[0]->kin);
-    kin_stop(w[1]->kin);
+    peer_stop(w[0], &p->c, &p->lock);
+    peer_stop(w[1], &p->c, &p->lock);
     CHECK_EQ(notify(p, 2), 0);
     peer_kill(w[0]);
     CHECK_EQ(peer_answer(w[2]), 0);

@@ -292,7 +292,7 @@ TEST(dead_waiting_readers_keep_no_writer)
     CHECK_EQ(write_(l, MOTET_NOWAIT), 0);
     peer_ask_and_wait(w, write_, l, RECORD_WAIT);
     peer_ask_and_wait(r, read_, l, RECORD_WAIT);
-    kin_stop(r->kin);
+    peer_stop(r, l, NULL);
     CHECK_EQ(give(l, 0), 0);
     peer_kill(r);
     CHECK_EQ(peer_answer(w), 0);
@@ -306,7 +306,7 @@ TEST(a_stopped_writer_is_not_robbed)
     motet_rwlock *l = new_lock();
     peer *w = peer_start();
     CHECK_EQ(peer_do(w, write_, l, MOTET_NOWAIT), 0);
-    kin_stop(w->kin);
+    peer_stop(w, l, NULL);
     CHECK_EQ(read_(l, MOTET_NOWAIT), -ETIMEDOUT);
     CHECK_EQ(write_(l, motet_after(5 * MOTET_MS)), -ETIMEDOUT);
     peer_continue(w);
@@ -322,7 +322,7 @@ TEST(a_stopped_waiter_does_not_hold_others_up)
     peer *w = peer_start(), *r = peer_start();
     CHECK_EQ(read_(l, MOTET_NOWAIT), 0);
     peer_ask_and_wait(w, write_, l, RECORD_WAIT);
-    kin_stop(w->kin);
+    peer_stop(w, l, NULL);
     CHECK_EQ(peer_do(r, read_, l, MOTET_FOREVER), 0);
     CHECK_EQ(give(l, 0), 0);
     peer_continue(w);

@@ -137,7 +137,7 @@ TEST(a_dead_waiter_swallows_no_wake)
     CHECK_EQ(take(s, MOTET_NOWAIT), 0);
     peer_ask_and_wait(first, take, s, RECORD_WAIT);
     peer_ask_and_wait(second, take, s, RECORD_WAIT);
-    kin_stop(first->kin);
+    peer_stop(first, s, NULL);
     CHECK_EQ(give(s, 1), 0);
     peer_kill(first);
     CHECK_EQ(peer_answer(second), 0);
@@ -151,7 +151,7 @@ TEST(a_stopped_waiter_does_not_hold_others_up)
     CHECK_EQ(take(s, MOTET_NOWAIT), 0);
     peer_ask_and_wait(first, take, s, RECORD_WAIT);
     peer_ask_and_wait(second, take, s, RECORD_WAIT);
-    kin_stop(first->kin);
+    peer_stop(first, s, NULL);
     CHECK_EQ(give(s, 1), 0);
     CHECK_EQ(peer_answer(second), 0);
     peer_continue(first);
@@ -166,7 +166,7 @@ TEST(a_stopped_holder_is_not_robbed)
     motet_semaphore *s = new_semaphore(1);
     peer *a = peer_start();
     CHECK_EQ(peer_do(a, take, s, MOTET_NOWAIT), 0);
-    kin_stop(a->kin);
+    peer_stop(a, s, NULL);
     CHECK_EQ(take(s, motet_after(5 * MOTET_MS)), -ETIMEDOUT);
     CHECK_EQ(motet_semaphore_value(s), 0);
     peer_kill(a);

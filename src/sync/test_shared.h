@@ -76,6 +76,23 @@ static inline void peer_end(peer *p)
 
 static inline void peer_continue(const peer *p) { CHECK_EQ(kill(p->kin.pid, SIGCONT), 0); }
 
+/* Stops it, but not while it has the object's claim (its first word) or the lock (or NULL): a stopped process is not robbed,
+ * so all others would wait for it. */
+static inline void peer_stop(const peer *p, const void *object, const motet_lock *lock)
+{
+    const uint32_t *claims[] = {object, lock ? lock_claim(lock) : NULL};
+    for (;;) {
+        kin_stop(p->kin);
+        bool has = false;
+        for (int i = 0; i < 2; i++)
+            has |= claims[i] && (atomic_load_acquire(claims[i]) & TAG_MASK) == p->kin.tag;
+        if (!has)
+            return;
+        peer_continue(p);
+        motet_yield();
+    }
+}
+
 /* ---- looking into the logs ------------------------------------------------------------------------- */
 
 static inline void count_record(record *r, void *arg) { ++*(unsigned *)arg; }
