@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PLACES_MAX = 4096, TEXT_MAX = 160 };
+enum { PLACES_MAX = 4096, PART_MAX = 64, TEXT_MAX = 2 * PART_MAX /* file:line, a bar, function, its end */ };
 
 typedef struct place {
     const void *pc;
@@ -74,7 +74,7 @@ static bool read_line(char *line, size_t size)
 
 static void ask(place *p)
 {
-    char function[64], where[64], question[32];
+    char function[PART_MAX], where[PART_MAX], question[32];
     snprintf(p->text, sizeof p->text, "%p|", p->pc);
     if (!known->asked)
         start_addr2line();
