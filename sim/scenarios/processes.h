@@ -71,6 +71,14 @@ static inline void see_to(void *arg)
         motet__member_bury(p->tag);
 }
 
+/* Waits for all; `one`, unless it is NULL, first, and buries it if it died. */
+static inline void end(process *one)
+{
+    if (one)
+        see_to(one);
+    sim_join_all();
+}
+
 /* One that has a process of its own to see to its end. */
 static inline process *watched(void (*fn)(void *), const char *name)
 {

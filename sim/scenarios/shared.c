@@ -93,8 +93,7 @@ SIM_SCENARIO(family_burial_alone,
     begin_burials();
     process *m = mortal(buries, "mortal");
     buries(NULL);
-    see_to(m);
-    sim_join_all();
+    end(m);
     check_buried(2 - died(m));
 }
 
@@ -164,8 +163,7 @@ SIM_SCENARIO(family_wait, .about = "one waits for a word or the end of who write
     process *m = mortal(wakes, "mortal");
     victim = m->tag;
     survivor(sleeps, "sleeper");
-    see_to(m);
-    sim_join_all();
+    end(m);
 }
 
 /* ---- claim and lock -------------------------------------------------------------------------------- */
@@ -287,8 +285,7 @@ SIM_SCENARIO(shared_lock_of_another, .about = "one lets go of another's, who may
     sim_join(m->thread);
     bool held = motet_lock_locked(lock);
     survivor(lets_go, "other");
-    see_to(m);
-    sim_join_all();
+    end(m);
     SIM_CHECK(!motet_lock_locked(lock));
     locks(NULL);
     SIM_CHECK(told <= (held && died(m)));
@@ -313,8 +310,7 @@ SIM_SCENARIO(shared_rlock_two, .about = "two take a lock twice, one may die", .f
     SIM_CHECK_EQ(motet_rlock_init(rlock, MOTET_SHARED), 0);
     process *m = mortal(locks_again, "mortal");
     survivor(locks_again, "other");
-    see_to(m);
-    sim_join_all();
+    end(m);
     locks_again(NULL);
     SIM_CHECK(told <= died(m));
 }
@@ -356,8 +352,7 @@ static void once(void (*first)(void *))
     process *m = mortal(first, "mortal");
     survivor(does_once, "other");
     survivor(does_once, "another");
-    see_to(m);
-    sim_join_all();
+    end(m);
     does_once(NULL);
     SIM_CHECK(done <= 1 + died(m));
 }
@@ -426,8 +421,7 @@ SIM_SCENARIO(shared_event_waiter, .about = "two wait, one may die of it", .fault
     process *m = mortal(waits, "mortal");
     survivor(waits, "waiter");
     survivor(sets, "setter");
-    see_to(m);
-    sim_join_all();
+    end(m);
 }
 
 SIM_SCENARIO(shared_event_pulse, .about = "one waits from before on; who sets and clears may die", .faults = SIM_DEATHS)

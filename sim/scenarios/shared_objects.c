@@ -3,89 +3,9 @@
  *
  * Every virtual thread is a process. Those that are mortal have a watcher each, who buries them. What each scenario says
  * of its survivors: nobody waits for ever, nobody is told less than he must be, nothing is lost but what the dead had. */
-#include "help.h"
+#include "processes.h"
 
-#include "family/arena.h"
 #include "sync/shared_objects.h"
-
-/* ---- processes ------------------------------------------------------------------------------------- */
-
-enum { PROCESSES = 5 };
-
-typedef struct process {
-    void (*fn)(void *arg);
-    void *arg;
-    member_tag tag;
-    int thread;
-} process;
-
-static process processes[2 * PROCESSES]; /* and watchers */
-static int processes_count;
-
-static void *arena(size_t size)
-{
-    SIM_CHECK_EQ(motet__family_open(), 0);
-    return motet__arena_alloc(size, ARENA_PLAIN);
-}
-
-static void live(void *arg)
-{
-    process *p = arg;
-    motet__family_tag = p->tag;
-    p->fn(p->arg);
-    sim_mortal(false);
-}
-
-static void live_and_die(void *arg)
-{
-    sim_mortal(true);
-    live(arg);
-}
-
-/* The member is made before the thread is, so that this is no part of what is explored. */
-static process *start(void (*body)(void *), void (*fn)(void *), void *arg, const char *name)
-{
-    process *p = &processes[processes_count++];
-    member_tag self = motet__family_tag;
-    int64_t tag = motet__member_claim();
-    SIM_CHECK(tag > 0);
-    SIM_CHECK_EQ(motet__member_become((member_tag)tag), 0);
-    motet__family_tag = self;
-    *p = (process){fn, arg, (member_tag)tag, 0};
-    p->thread = sim_spawn(body, p, name);
-    return p;
-}
-
-static process *survivor(void (*fn)(void *), const char *name) { return start(live, fn, NULL, name); }
-
-static void watch(void *arg)
-{
-    process *p = arg;
-    sim_join(p->thread);
-    if (sim_dead(p->thread))
-        motet__member_bury(p->tag);
-}
-
-/* One whose watcher is the main thread, in end(). */
-static process *mortal(void (*fn)(void *), const char *name) { return start(live_and_die, fn, NULL, name); }
-
-/* One that has a watcher of its own. */
-static process *watched(void (*fn)(void *), const char *name)
-{
-    process *p = mortal(fn, name);
-    start(live, watch, p, "watcher");
-    return p;
-}
-
-/* Waits for all; `one`, if it is not NULL, first, and buries it when it is dead. */
-static void end(process *one)
-{
-    if (one)
-        watch(one);
-    sim_join_all();
-}
-
-static bool died(const process *p) { return sim_dead(p->thread); }
 
 static void any_record(record *r, void *arg) { sim_fail("a record is left"); }
 
@@ -238,8 +158,7 @@ SIM_SCENARIO(shared_rwlock_gives_up, .about = "a writer gives up, and may die of
     SIM_CHECK_EQ(motet_rwlock_acquire_read(rwlock, MOTET_NOWAIT), 0);
     process *m = mortal(tries, "mortal");
     survivor(reads, "reader");
-    watch(m);
-    sim_join_all();
+    end(m);
     SIM_CHECK_EQ(motet_rwlock_release(rwlock), 0);
     end_rwlock(NULL);
 }
@@ -379,7 +298,7 @@ static bool bury_party(process *m)
 /* A round is complete for all or for none, whoever died. */
 static void end_barrier(bool helped)
 {
-    end(NULL);
+    sim_join_all();
     SIM_CHECK(numbers == 0 || broken == 0);
     bool is_broken = motet_barrier_broken(barrier); /* and it looks after who died */
     SIM_CHECK_EQ(sim_peep((uint32_t *)&barrier->state_) & 3, 0);
@@ -419,7 +338,7 @@ SIM_SCENARIO(shared_barrier_rounds, .about = "two meet twice")
     begin_barrier(2);
     survivor(two_rounds, "one");
     survivor(two_rounds, "two");
-    end(NULL);
+    sim_join_all();
     check_nothing_left(barrier);
 }
 
@@ -496,9 +415,9 @@ SIM_SCENARIO(shared_condition_waiter_dies, .about = "two wait, one of them may d
     process *m = mortal(takes_item, "mortal");
     survivor(takes_item, "waiter");
     survivor(puts_two, "notifier");
-    watch(m);
+    see_to(m);
     mend_condition();
-    end(NULL);
+    sim_join_all();
     check_nothing_left(condition);
 }
 
@@ -507,10 +426,10 @@ SIM_SCENARIO(shared_condition_two_die, .about = "one waits, one notifies, both m
     begin_condition();
     watched(takes_item, "mortal");
     process *m = mortal(puts_item, "mortal notifier");
-    watch(m);
+    see_to(m);
     mend_condition();
     puts_item(NULL);
-    end(NULL);
+    sim_join_all();
     check_nothing_left(condition);
 }
 
@@ -520,12 +439,12 @@ SIM_SCENARIO(shared_condition_notifier_dies, .about = "one waits, who puts and n
     begin_condition();
     process *m = mortal(puts_two, "mortal");
     survivor(takes_item, "waiter");
-    watch(m);
+    see_to(m);
     if (died(m)) {
         mend_condition();
         puts_item(NULL);
     }
-    end(NULL);
+    sim_join_all();
     check_nothing_left(condition);
 }
 
@@ -548,14 +467,14 @@ SIM_SCENARIO(shared_condition_one_notify, .about = "two wait, one of them may di
     process *m = mortal(takes_item_in_time, "mortal");
     survivor(takes_item, "waiter");
     survivor(puts_item, "notifier");
-    watch(m);
+    see_to(m);
     mend_condition();
     SIM_CHECK(motet_lock_acquire(lock, MOTET_FOREVER) >= 0);
     bool taken = SIM_READ(&got);
     motet_lock_release(lock);
     if (taken)
         puts_item(NULL);
-    end(NULL);
+    sim_join_all();
     check_nothing_left(condition);
 }
 
