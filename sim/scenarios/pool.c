@@ -121,23 +121,24 @@ static void submits_or_is_refused(void *arg)
     motet_future_unref(f);
 }
 
-SIM_SCENARIO(pool_shutdown, .about = "a submit against shutdown: refused, or finished", .steps_max = 20000)
+static void shut_down_against(void (*submits)(void *), bool cancel)
 {
     open_pool(1, 0, false);
-    int other = sim_spawn(submits_or_is_refused, NULL, "submitter");
-    SIM_CHECK_EQ(motet_executor_shutdown(pool, false, MOTET_FOREVER), 0);
+    int other = sim_spawn(submits, NULL, "submitter");
+    SIM_CHECK_EQ(motet_executor_shutdown(pool, cancel, MOTET_FOREVER), 0);
     sim_join(other);
     close_pool();
+}
+
+SIM_SCENARIO(pool_shutdown, .about = "a submit against shutdown: refused, or finished", .steps_max = 20000)
+{
+    shut_down_against(submits_or_is_refused, false);
 }
 
 SIM_SCENARIO(pool_shutdown_cancel, .about = "a submit against a shutdown that cancels what is pending",
              .steps_max = 20000)
 {
-    open_pool(1, 0, false);
-    int other = sim_spawn(submits_or_is_refused, NULL, "submitter");
-    SIM_CHECK_EQ(motet_executor_shutdown(pool, true, MOTET_FOREVER), 0);
-    sim_join(other);
-    close_pool();
+    shut_down_against(submits_or_is_refused, true);
 }
 
 SIM_SCENARIO(pool_terminate, .about = "a submit against terminate", .steps_max = 20000)
@@ -265,11 +266,7 @@ static void submits_until_refused(void *arg)
 SIM_SCENARIO(pool_detached_cancel, .about = "tasks without a future against a shutdown that drops them",
              .steps_max = 20000)
 {
-    open_pool(1, 0, false);
-    int other = sim_spawn(submits_until_refused, NULL, "submitter");
-    SIM_CHECK_EQ(motet_executor_shutdown(pool, true, MOTET_FOREVER), 0);
-    sim_join(other);
-    close_pool();
+    shut_down_against(submits_until_refused, true);
 }
 
 SIM_SCENARIO(pool_detached_no_memory, .about = "a slab or a thread that can't be had: refused, and all is given back",
