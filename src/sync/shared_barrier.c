@@ -49,10 +49,25 @@ typedef struct barrier_op {
 
 static const uint32_t *phase_word(const shared_barrier *b) { return (const uint32_t *)&b->state; }
 
+static void load(const shared_barrier *b, barrier_op *o)
+{
+    uint64_t state = atomic_load_relaxed(&b->state);
+    o->phase = (uint32_t)state;
+    o->inside = (uint32_t)(state >> 32);
+}
+
 /* Release: what a party did before, to those that see the phase without the claim: none need it, but it costs nothing. */
 static void store(shared_barrier *b, const barrier_op *o)
 {
     atomic_store_release(&b->state, o->inside * INSIDE + o->phase);
+}
+
+/* All look again when the claim is released. */
+static void turn(shared_barrier *b, barrier_op *o, uint32_t phase)
+{
+    o->phase = phase;
+    o->wakes = true;
+    store(b, o);
 }
 
 /* An error that means that the party gave up, and the others would wait in vain. */
@@ -62,11 +77,7 @@ static uint32_t breaks(int e) { return e == -ETIMEDOUT || e == -ECANCELED ? BROK
 
 static __attribute__((noinline, cold)) void derive(shared_barrier *b, barrier_op *o)
 {
-    uint32_t living, phase = o->phase;
-    do {
-        o->op.deaths = motet__family_deaths();
-        living = (uint32_t)motet__records_sum(b, RECORD_BARRIER);
-    } while (o->op.deaths != motet__family_deaths());
+    uint32_t living = motet__shared_sum(&o->op, b, RECORD_BARRIER, NULL), phase = o->phase;
     if (phase == FILLING && living < o->inside)
         o->phase |= BROKEN;
     if (living == 0)
@@ -79,22 +90,17 @@ static __attribute__((noinline, cold)) void derive(shared_barrier *b, barrier_op
 
 static __attribute__((noinline, cold)) void forsake(shared_barrier *b, barrier_op *o)
 {
-    o->phase |= BROKEN;
-    o->wakes = true;
-    store(b, o);
+    turn(b, o, o->phase | BROKEN);
     atomic_store_relaxed(&b->forsaken, 0);
 }
 
 static int enter(shared_barrier *b, barrier_op *o, motet_time deadline, bool interruptible)
 {
-    int e = shared_claim(&b->claim, deadline, interruptible);
+    int e = shared_enter(&b->claim, &b->at, &o->op, deadline, interruptible);
     if (unlikely(e < 0))
         return e;
-    uint64_t state = atomic_load_relaxed(&b->state);
-    o->phase = (uint32_t)state;
-    o->inside = (uint32_t)(state >> 32);
-    o->op.deaths = motet__family_deaths();
-    if (unlikely(e == MOTET_RECOVERED) || unlikely(o->op.deaths != b->at))
+    load(b, o);
+    if (unlikely(e > 0))
         derive(b, o);
     if (unlikely(atomic_load_relaxed(&b->forsaken)))
         forsake(b, o);
@@ -155,11 +161,8 @@ static int come_in(shared_barrier *b, barrier_op *o, motet_time deadline)
 static int complete(shared_barrier *b, barrier_op *o)
 {
     int last = (int)o->inside;
-    if (last) {
-        o->phase = DRAINING;
-        o->wakes = true;
-        store(b, o);
-    }
+    if (last)
+        turn(b, o, DRAINING);
     return last;
 }
 
@@ -171,9 +174,7 @@ static int await_round(shared_barrier *b, barrier_op *o, motet_time deadline)
         return e;
     if (!(o->phase & LEAVING))
         return 0; /* it may go in: what remains of its time is decided there */
-    o->phase |= BROKEN;
-    o->wakes = true;
-    store(b, o);
+    turn(b, o, o->phase | BROKEN);
     return e;
 }
 
@@ -215,10 +216,7 @@ int motet__shared_barrier_reset(motet_barrier *barrier)
     if (e < 0)
         return e;
     o.phase &= ~(uint32_t)BROKEN;
-    if (o.inside && !(o.phase & LEAVING))
-        o.phase |= RESETTING;
-    o.wakes = true;
-    store(b, &o);
+    turn(b, &o, o.inside && !(o.phase & LEAVING) ? o.phase | RESETTING : o.phase);
     leave_claim(b, &o);
     return 0;
 }
@@ -230,9 +228,7 @@ int motet__shared_barrier_abort(motet_barrier *barrier)
     int e = enter(b, &o, MOTET_FOREVER, false);
     if (e < 0)
         return e;
-    o.phase |= BROKEN;
-    o.wakes = true;
-    store(b, &o);
+    turn(b, &o, o.phase | BROKEN);
     leave_claim(b, &o);
     return 0;
 }
@@ -242,12 +238,10 @@ static barrier_op look(const motet_barrier *barrier)
 {
     shared_barrier *b = (shared_barrier *)(uintptr_t)barrier;
     barrier_op o = {0};
-    if (enter(b, &o, MOTET_NOWAIT, false) == 0) {
+    if (enter(b, &o, MOTET_NOWAIT, false) == 0)
         leave_claim(b, &o);
-    } else {
-        uint64_t state = atomic_load_relaxed(&b->state);
-        o = (barrier_op){.phase = (uint32_t)state, .inside = (uint32_t)(state >> 32)};
-    }
+    else
+        load(b, &o);
     return o;
 }
 

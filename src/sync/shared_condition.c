@@ -49,28 +49,20 @@ static bool give(shared_condition *c, shared_op *op)
     }
 }
 
-static __attribute__((noinline, cold)) void derive(shared_condition *c, shared_op *op)
+static __attribute__((noinline, cold)) int derive(shared_condition *c, shared_op *op)
 {
-    uint32_t marked;
-    do {
-        op->deaths = motet__family_deaths();
-        marked = (uint32_t)motet__records_sum(c, RECORD_CONDITION);
-    } while (op->deaths != motet__family_deaths());
+    uint32_t marked = motet__shared_sum(op, c, RECORD_CONDITION, NULL);
     while (marked < c->granted && give(c, op))
         marked++;
     c->granted = marked;
     c->at = op->deaths;
+    return 0;
 }
 
-static int enter(shared_condition *c, shared_op *op, motet_time deadline, bool interruptible)
+static inline int enter(shared_condition *c, shared_op *op, motet_time deadline, bool interruptible)
 {
-    int e = shared_claim(&c->claim, deadline, interruptible);
-    if (unlikely(e < 0))
-        return e;
-    op->deaths = motet__family_deaths();
-    if (unlikely(e == MOTET_RECOVERED) || unlikely(op->deaths != c->at))
-        derive(c, op);
-    return 0;
+    int e = shared_enter(&c->claim, &c->at, op, deadline, interruptible);
+    return unlikely(e > 0) ? derive(c, op) : e;
 }
 
 int motet__shared_condition_notify(motet_condition *condition, unsigned n)

@@ -91,6 +91,18 @@ void motet__shared_drop(record *r, const void *object)
     atomic_cas_relaxed(&r->object, &was, 0);
 }
 
+uint32_t motet__shared_sum(shared_op *op, const void *object, uint32_t what, bool *waited)
+{
+    uint64_t sum;
+    do {
+        op->deaths = motet__family_deaths();
+        sum = motet__records_sum(object, what);
+        if (waited)
+            *waited = motet__records_sum(object, RECORD_WAIT) != 0;
+    } while (op->deaths != motet__family_deaths());
+    return (uint32_t)sum;
+}
+
 static void drop_old(record *r, void *object) { motet__shared_drop(r, object); }
 
 int motet__shared_begin(const void *object)

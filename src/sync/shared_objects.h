@@ -77,6 +77,16 @@ static inline void record_set(record *r, uint32_t count)
     atomic_store_relaxed(&r->state, (uint64_t)motet__family_self() << 32 | count);
 }
 
+/* One more in the caller's process's record. -ENOMEM: its log is full. */
+static inline int shared_hold(const void *object, uint32_t what)
+{
+    record *r = shared_mine(object, what);
+    if (!r && !(r = motet__record_take(object, what)))
+        return -ENOMEM;
+    record_set(r, record_count(r) + 1);
+    return 0;
+}
+
 /* Drops a record of whomever's, unless it was given away meanwhile. */
 void motet__shared_drop(record *r, const void *object);
 
@@ -111,6 +121,21 @@ static inline int shared_claim(uint32_t *claim, motet_time deadline, bool interr
     int e = claim_acquire(claim, deadline, interruptible);
     return unlikely(e == -ETIMEDOUT) ? motet__shared_claim_late(claim, interruptible) : e;
 }
+
+/* Begins an operation under the claim: 0; 1: it has to derive anew, for somebody has died; < 0: as shared_claim. */
+static inline int shared_enter(uint32_t *claim, const uint32_t *at, shared_op *op, motet_time deadline,
+                               bool interruptible)
+{
+    int e = shared_claim(claim, deadline, interruptible);
+    if (unlikely(e < 0))
+        return e;
+    op->deaths = motet__family_deaths();
+    return unlikely(e == MOTET_RECOVERED) || unlikely(op->deaths != *at);
+}
+
+/* For who derives: the sum over the living's records and, unless `waited` is NULL, whether any of them waits (by a RECORD_WAIT);
+ * all of it as it was at one count of deaths, op->deaths from now on. */
+uint32_t motet__shared_sum(shared_op *op, const void *object, uint32_t what, bool *waited);
 
 static inline void shared_release(uint32_t *claim, shared_op *op)
 {

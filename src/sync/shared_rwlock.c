@@ -57,17 +57,10 @@ static bool has_writer(const shared_rwlock *l) { return l->owner && !(l->owner &
 
 /* ---- deriving -------------------------------------------------------------------------------------- */
 
-static void see_any(record *r, void *arg) { *(bool *)arg = true; }
-
-static __attribute__((noinline, cold)) void derive(shared_rwlock *l, shared_op *op)
+static __attribute__((noinline, cold)) int derive(shared_rwlock *l, shared_op *op)
 {
     bool waited;
-    do {
-        op->deaths = motet__family_deaths();
-        waited = false;
-        l->readers = (uint32_t)motet__records_sum(l, RECORD_READ);
-        motet__shared_each(l, RECORD_WAIT, see_any, &waited);
-    } while (op->deaths != motet__family_deaths());
+    l->readers = motet__shared_sum(op, l, RECORD_READ, &waited);
     l->waited = waited;
     member_tag owner = (member_tag)l->owner & TAG_MASK;
     if (owner && !motet__member_alive(owner)) {
@@ -75,17 +68,13 @@ static __attribute__((noinline, cold)) void derive(shared_rwlock *l, shared_op *
         l->owner = DIED;
     }
     l->at = op->deaths;
+    return 0;
 }
 
-static int enter(shared_rwlock *l, shared_op *op, motet_time deadline, bool interruptible)
+static inline int enter(shared_rwlock *l, shared_op *op, motet_time deadline, bool interruptible)
 {
-    int e = shared_claim(&l->claim, deadline, interruptible);
-    if (unlikely(e < 0))
-        return e;
-    op->deaths = motet__family_deaths();
-    if (unlikely(e == MOTET_RECOVERED) || unlikely(op->deaths != l->at))
-        derive(l, op);
-    return 0;
+    int e = shared_enter(&l->claim, &l->at, op, deadline, interruptible);
+    return unlikely(e > 0) ? derive(l, op) : e;
 }
 
 /* ---- whose turn it is ------------------------------------------------------------------------------ */
@@ -168,10 +157,9 @@ static int take_share(shared_rwlock *l)
 {
     if (l->readers == READERS_MAX)
         return -EOVERFLOW;
-    record *r = shared_mine(l, RECORD_READ);
-    if (!r && !(r = motet__record_take(l, RECORD_READ)))
-        return -ENOMEM;
-    record_set(r, record_count(r) + 1);
+    int e = shared_hold(l, RECORD_READ);
+    if (unlikely(e < 0))
+        return e;
     l->readers++;
     if (likely(l->owner != DIED))
         return 0;

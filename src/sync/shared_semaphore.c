@@ -35,35 +35,22 @@ _Static_assert(offsetof(shared_bounded, flags) == offsetof(motet_semaphore, flag
 
 enum { WAITS = 1 }; /* the count of a wait */
 
-static void see_any(record *r, void *arg) { *(uint32_t *)arg = true; }
-
 /* A death that is not counted yet may have been seen, and more be gone than `taken` says: never below 0. */
 static void give(shared_bounded *s, uint32_t n) { s->taken -= n < s->taken ? n : s->taken; }
 
-static __attribute__((noinline, cold)) void derive(shared_bounded *s, shared_op *op)
+static __attribute__((noinline, cold)) int derive(shared_bounded *s, shared_op *op)
 {
-    uint64_t taken;
-    uint32_t waited;
-    do {
-        op->deaths = motet__family_deaths();
-        taken = motet__records_sum(s, RECORD_PERMIT);
-        waited = false;
-        motet__shared_each(s, RECORD_WAIT, see_any, &waited);
-    } while (op->deaths != motet__family_deaths());
-    s->taken = (uint32_t)taken;
+    bool waited;
+    s->taken = motet__shared_sum(op, s, RECORD_PERMIT, &waited);
     s->waited = waited;
     s->at = op->deaths;
+    return 0;
 }
 
-static int enter(shared_bounded *s, shared_op *op, motet_time deadline, bool interruptible)
+static inline int enter(shared_bounded *s, shared_op *op, motet_time deadline, bool interruptible)
 {
-    int e = shared_claim(&s->claim, deadline, interruptible);
-    if (unlikely(e < 0))
-        return e;
-    op->deaths = motet__family_deaths();
-    if (unlikely(e == MOTET_RECOVERED) || unlikely(op->deaths != s->at))
-        derive(s, op);
-    return 0;
+    int e = shared_enter(&s->claim, &s->at, op, deadline, interruptible);
+    return unlikely(e > 0) ? derive(s, op) : e;
 }
 
 /* Wakes as many as there are permits. */
@@ -89,12 +76,10 @@ static void wake_next(shared_bounded *s, shared_op *op)
 
 static int take(shared_bounded *s)
 {
-    record *r = shared_mine(s, RECORD_PERMIT);
-    if (!r && !(r = motet__record_take(s, RECORD_PERMIT)))
-        return -ENOMEM;
-    record_set(r, record_count(r) + 1);
-    s->taken++;
-    return 0;
+    int e = shared_hold(s, RECORD_PERMIT);
+    if (likely(e == 0))
+        s->taken++;
+    return e;
 }
 
 static int await(shared_bounded *s, shared_op *op, const record *self, motet_time deadline)
