@@ -54,6 +54,7 @@ static void load(const shared_barrier *b, barrier_op *o)
     uint64_t state = atomic_load_relaxed(&b->state);
     o->phase = (uint32_t)state;
     o->inside = (uint32_t)(state >> 32);
+    o->wakes = false;
 }
 
 /* Release: what a party did before, to those that see the phase without the claim: none need it, but it costs nothing. */
@@ -193,7 +194,7 @@ static int meet(shared_barrier *b, barrier_op *o, motet_time deadline)
 int motet__shared_barrier_wait(motet_barrier *barrier, motet_time deadline)
 {
     shared_barrier *b = (shared_barrier *)barrier;
-    barrier_op o = {0};
+    barrier_op o;
     int e = enter(b, &o, deadline, true);
     if (e == -ETIMEDOUT) {
         atomic_store_relaxed(&b->forsaken, 1);
@@ -211,7 +212,7 @@ int motet__shared_barrier_wait(motet_barrier *barrier, motet_time deadline)
 int motet__shared_barrier_reset(motet_barrier *barrier)
 {
     shared_barrier *b = (shared_barrier *)barrier;
-    barrier_op o = {0};
+    barrier_op o;
     int e = enter(b, &o, MOTET_FOREVER, false);
     if (e < 0)
         return e;
@@ -224,7 +225,7 @@ int motet__shared_barrier_reset(motet_barrier *barrier)
 int motet__shared_barrier_abort(motet_barrier *barrier)
 {
     shared_barrier *b = (shared_barrier *)barrier;
-    barrier_op o = {0};
+    barrier_op o;
     int e = enter(b, &o, MOTET_FOREVER, false);
     if (e < 0)
         return e;
@@ -237,7 +238,7 @@ int motet__shared_barrier_abort(motet_barrier *barrier)
 static barrier_op look(const motet_barrier *barrier)
 {
     shared_barrier *b = (shared_barrier *)(uintptr_t)barrier;
-    barrier_op o = {0};
+    barrier_op o;
     if (enter(b, &o, MOTET_NOWAIT, false) == 0)
         leave_claim(b, &o);
     else

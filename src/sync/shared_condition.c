@@ -68,7 +68,7 @@ static inline int enter(shared_condition *c, shared_op *op, motet_time deadline,
 int motet__shared_condition_notify(motet_condition *condition, unsigned n)
 {
     shared_condition *c = (shared_condition *)condition;
-    shared_op op = {0};
+    shared_op op;
     int e = enter(c, &op, MOTET_FOREVER, false);
     if (e < 0)
         return e;
@@ -109,7 +109,7 @@ static int await_notify(shared_condition *c, shared_op *op, record *self, motet_
 int motet__shared_condition_wait(motet_condition *condition, motet_lock *held, motet_time deadline)
 {
     shared_condition *c = (shared_condition *)condition;
-    shared_op op = {0};
+    shared_op op;
     int e = enter(c, &op, deadline, true);
     if (e < 0)
         return e;

@@ -104,7 +104,7 @@ record *motet__shared_oldest(const void *object, uint32_t what, uint32_t count, 
 
 enum { SHARED_WAKES = 16 };
 
-/* Of one operation, while it has the claim. */
+/* Of one operation, while it has the claim; begun by shared_enter. */
 typedef struct shared_op {
     uint32_t deaths;      /* at which all is derived */
     unsigned wakes_count; /* sleepers to be woken when the claim is released */
@@ -129,6 +129,7 @@ static inline int shared_enter(uint32_t *claim, const uint32_t *at, shared_op *o
     int e = shared_claim(claim, deadline, interruptible);
     if (unlikely(e < 0))
         return e;
+    op->wakes_count = 0;
     op->deaths = motet__family_deaths();
     return unlikely(e == MOTET_RECOVERED) || unlikely(op->deaths != *at);
 }

@@ -198,7 +198,7 @@ static int await(shared_rwlock *l, shared_op *op, const record *self, motet_time
 int motet__shared_rwlock_acquire(motet_rwlock *lock, bool write, motet_time deadline)
 {
     shared_rwlock *l = (shared_rwlock *)lock;
-    shared_op op = {0};
+    shared_op op;
     int e = enter(l, &op, deadline, true);
     if (e < 0)
         return e;
@@ -255,7 +255,7 @@ static int release_share(shared_rwlock *l, shared_op *op)
 int motet__shared_rwlock_release(motet_rwlock *lock)
 {
     shared_rwlock *l = (shared_rwlock *)lock;
-    shared_op op = {0};
+    shared_op op;
     int e = enter(l, &op, MOTET_FOREVER, false);
     if (e < 0)
         return e;

@@ -94,7 +94,7 @@ static int await(shared_bounded *s, shared_op *op, const record *self, motet_tim
 int motet__shared_bounded_acquire(motet_semaphore *semaphore, motet_time deadline)
 {
     shared_bounded *s = (shared_bounded *)semaphore;
-    shared_op op = {0};
+    shared_op op;
     int e = enter(s, &op, deadline, true);
     if (e < 0)
         return e;
@@ -147,7 +147,7 @@ static void take_off(record *r, void *arg)
 int motet__shared_bounded_release(motet_semaphore *semaphore, unsigned n)
 {
     shared_bounded *s = (shared_bounded *)semaphore;
-    shared_op op = {0};
+    shared_op op;
     int e = enter(s, &op, MOTET_FOREVER, false);
     if (e < 0)
         return e;
@@ -179,7 +179,7 @@ int motet__shared_bounded_release(motet_semaphore *semaphore, unsigned n)
 unsigned motet__shared_bounded_value(const motet_semaphore *semaphore)
 {
     shared_bounded *s = (shared_bounded *)(uintptr_t)semaphore;
-    shared_op op = {0};
+    shared_op op;
     if (enter(s, &op, MOTET_NOWAIT, false) == 0) {
         unsigned value = s->limit - s->taken;
         shared_release(&s->claim, &op);
