@@ -14,10 +14,11 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import rows
+from rows import CPUS, timed
+
 CAPACITY = 1024
-CPUS = sorted(os.sched_getaffinity(0))
 HERE = os.environ.get("MOTET_BENCH_BIN", os.path.dirname(os.path.abspath(__file__)))
-quick, repeats = False, 9
 
 
 def pin(i):
@@ -26,21 +27,15 @@ def pin(i):
 
 def measure(once, n_min, n_max, span_ms=60):
     """bench_measure: once(n) does n operations and gives how many ns they took. Samples of ns an operation."""
-    span = 2e6 if quick else span_ms * 1e6
-    n = min(n_min, 20) if quick else n_min
+    span = 2e6 if rows.quick else span_ms * 1e6
+    n = min(n_min, 20) if rows.quick else n_min
     while True:
         ns = once(n)
         if n >= n_max or ns >= 0.7 * span:
             break
         n = min(int(n * max(1.1, min(10, span / ns))) + 1, n_max)
     once(n)
-    return [once(n) / n for _ in range(repeats)]
-
-
-def timed(fn):
-    t = time.monotonic_ns()
-    fn()
-    return time.monotonic_ns() - t
+    return [once(n) / n for _ in range(rows.repeats)]
 
 
 def team(bodies):
@@ -59,37 +54,25 @@ def team(bodies):
     return timed(lambda: [t.join() for t in threads])
 
 
-def uncontended():
-    pin(0)
-    lock = threading.Lock()
+def uncontended(new_lock):
+    def row():
+        pin(0)
+        lock = new_lock()
 
-    def once(n):
-        acquire, release = lock.acquire, lock.release
-        t = time.monotonic_ns()
-        for _ in range(n):
-            acquire()
-            release()
-        return time.monotonic_ns() - t
+        def once(n):
+            acquire, release = lock.acquire, lock.release
+            t = time.monotonic_ns()
+            for _ in range(n):
+                acquire()
+                release()
+            return time.monotonic_ns() - t
 
-    return measure(once, 1000, 10**9)
+        return measure(once, 1000, 10**9)
+
+    return row
 
 
 FORK = multiprocessing.get_context("fork")
-
-
-def shared_uncontended():
-    pin(0)
-    lock = FORK.Lock()
-
-    def once(n):
-        acquire, release = lock.acquire, lock.release
-        t = time.monotonic_ns()
-        for _ in range(n):
-            acquire()
-            release()
-        return time.monotonic_ns() - t
-
-    return measure(once, 1000, 10**9)
 
 
 def two_processes(bodies):
@@ -250,9 +233,9 @@ def one_worker(pinned, idle):
             if not idle:
                 return measure(lambda n: timed(lambda: [trip() for _ in range(n)]), 200, 10**9)
             samples = []
-            for r in range(repeats + 1):
+            for r in range(rows.repeats + 1):
                 v = []
-                for _ in range(3 if quick else 30):
+                for _ in range(3 if rows.quick else 30):
                     time.sleep(0.002)
                     v.append(timed(trip))
                 samples.append(statistics.median(v))
@@ -285,8 +268,8 @@ def jobs(program, count):
             return timed(body)
 
     def row():
-        n = 10 if quick else count
-        return [once(n) / n for _ in range(min(repeats, 2))]
+        n = 10 if rows.quick else count
+        return [once(n) / n for _ in range(min(rows.repeats, 2))]
 
     return row
 
@@ -296,8 +279,8 @@ ROWS = {
     "child.spawn.nolibc@python": ("ns", spawn(NOLIBC)),
     "child.spawn@python": ("ns", spawn("/bin/true")),
     "lock.shared.contended@python": ("pairs/s", shared_contended),
-    "lock.shared.uncontended@python": ("ns", shared_uncontended),
-    "lock.uncontended@python": ("ns", uncontended),
+    "lock.shared.uncontended@python": ("ns", uncontended(FORK.Lock)),
+    "lock.uncontended@python": ("ns", uncontended(threading.Lock)),
     "pool.thread.map@python": ("items/s", pool_rows(mapping)),
     "pool.thread.roundtrip.2w@python": ("ns", two_workers),
     "pool.thread.roundtrip.asleep@python": ("ns", one_worker(True, True)),
@@ -313,31 +296,5 @@ ROWS = {
     "semaphore.shared.pingpong@python": ("ns", shared_pingpong),
 }
 
-
-def main(args):
-    global quick, repeats
-    wanted = []
-    while args:
-        a = args.pop(0)
-        if a == "--list":
-            print("\n".join(ROWS))
-            return 0
-        elif a == "--quick":
-            quick, repeats = True, 2
-        elif a == "--repeats" and args and args[0].isdigit():
-            repeats = int(args.pop(0))
-        elif a in ROWS:
-            wanted.append(a)
-        else:
-            print("stdlib.py: no row or option is called '%s'" % a, file=sys.stderr)
-            return 2
-    for name in wanted or ROWS:
-        unit, run = ROWS[name]
-        os.sched_setaffinity(0, set(CPUS))
-        ns = statistics.median(run())
-        print("%s %.4f %s" % (name, ns if unit == "ns" else 1e9 / ns, unit), flush=True)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(rows.main(ROWS))
