@@ -2,25 +2,10 @@
 /* shared.c - the rows lock.shared.* and semaphore.shared.*: the same as between threads, between two processes. */
 #include <motet/ipc.h>
 #include <motet/process.h>
-#include <motet/sync.h>
 
-#include "harness.h"
-
-#include <errno.h>
-#include <stdatomic.h>
+#include "lock.h"
 
 /* ---- alone ----------------------------------------------------------------------------------------- */
-
-static double uncontended_once(void *arg, uint64_t n)
-{
-    motet_lock *l = arg;
-    double t = bench_now();
-    for (uint64_t i = 0; i < n; i++) {
-        motet_lock_acquire(l, MOTET_FOREVER);
-        motet_lock_release(l);
-    }
-    return bench_now() - t;
-}
 
 static void *shared(struct bench *b, size_t size)
 {
@@ -37,7 +22,7 @@ static void uncontended(struct bench *b)
         return;
     bench_must(motet_lock_init(l, MOTET_SHARED), "motet_lock_init");
     bench_pin(0);
-    bench_measure(b, uncontended_once, l, NULL);
+    bench_measure(b, bench_lock_alone, l, NULL);
     if (motet_lock_locked(l))
         bench_die("lock.shared.uncontended: the lock is still held");
     motet_shared_free(l);
@@ -47,14 +32,11 @@ static void uncontended(struct bench *b)
 
 /* In shared memory: two processes do the same; one of them is this one. */
 struct pair {
-    _Alignas(64) motet_lock lock;
-    _Alignas(64) uint64_t counter; /* guarded by the lock */
+    struct bench_contest contest;
     _Alignas(64) motet_semaphore there;
     _Alignas(64) motet_semaphore back;
-    _Alignas(64) atomic_bool stop;
     _Alignas(64) atomic_int ready;
-    uint64_t n;
-    uint64_t done[2];
+    uint64_t n; /* trips there and back */
     double begin, end[2];
     void (*body)(struct pair *p, int i);
 };
@@ -96,36 +78,19 @@ static struct pair *begin(struct bench *b, void (*body)(struct pair *p, int i))
     if (!p)
         return NULL;
     p->body = body;
-    bench_must(motet_lock_init(&p->lock, MOTET_SHARED), "motet_lock_init");
+    bench_must(motet_lock_init(&p->contest.lock, MOTET_SHARED), "motet_lock_init");
     bench_must(motet_semaphore_init(&p->there, 0, MOTET_SHARED), "motet_semaphore_init");
     bench_must(motet_semaphore_init(&p->back, 0, MOTET_SHARED), "motet_semaphore_init");
     return p;
 }
 
-static void contend(struct pair *p, int i)
-{
-    uint64_t done = 0;
-    while (!atomic_load_explicit(&p->stop, memory_order_relaxed) && done < p->n) {
-        motet_lock_acquire(&p->lock, MOTET_FOREVER);
-        p->counter++;
-        motet_lock_release(&p->lock);
-        done++;
-    }
-    atomic_store_explicit(&p->stop, true, memory_order_relaxed); /* a hint; nothing is read through it */
-    p->done[i] = done;
-}
+static void contend(struct pair *p, int i) { bench_contend(&p->contest, i); }
 
 static double contended_once(void *arg, uint64_t n)
 {
     struct pair *p = arg;
-    p->n = n;
-    p->counter = 0;
-    atomic_store(&p->stop, false);
-    double ns = both(p);
-    uint64_t total = p->done[0] + p->done[1];
-    if (p->counter != total)
-        bench_die("lock.shared.contended: the lock let two processes in");
-    return ns * (double)n / (double)total;
+    bench_contest_begin(&p->contest, n);
+    return bench_contest_end(&p->contest, both(p));
 }
 
 static void pingpong(struct pair *p, int i)
@@ -154,8 +119,7 @@ static void measure(struct bench *b, void (*body)(struct pair *p, int i), bench_
     struct pair *p = begin(b, body);
     if (!p)
         return;
-    p->n = 1;
-    if (both(p) < 0)
+    if (once(p, 1) < 0)
         bench_skip(b, "no process could be started");
     else
         bench_measure(b, once, p, &(struct bench_plan){.n_min = 1000});
