@@ -1,17 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Runs every example and holds what it prints against what it must print. Argument: the build directory.
-set -u
-build=$(cd "$1" && pwd) || exit 1
-source=$(cd "$(dirname "$0")/../.." && pwd) || exit 1
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-failures=0
-
-fail() {
-    echo "not so: $*"
-    failures=$((failures + 1))
-}
+# shellcheck source=tests/scripts/begin.sh
+. "$(dirname "$0")/begin.sh"
 
 # prints NAME: what example NAME prints is the here-document.
 prints() {

@@ -4,34 +4,16 @@
 # lost wakeup is found, and only where it should be; its seed repeats it; stress says nothing. Then what else a scenario
 # may be made of: every kind of C11 atomic, fences, plain data that races, malloc, futexes, assert, motet's own objects.
 # Skipped in builds with sanitizers, which have no explorer. Argument: the build directory.
-set -u
-build=$(cd "$1" && pwd) || exit 1
-source=$(cd "$(dirname "$0")/../.." && pwd) || exit 1
+# shellcheck source=tests/scripts/begin.sh
+. "$(dirname "$0")/begin.sh"
 [ -x "$build/sim/motet-sim" ] || { echo 'this build has no explorer'; exit 77; }
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-root=$work/root
-failures=0
-
-fail() {
-    echo "not so: $*"
-    failures=$((failures + 1))
-}
 
 # says TEXT FILE: the file has it.
 says() {
     grep -qe "$1" "$2" || fail "it says '$1', not: $(cat "$2")"
 }
 
-cc=$(python3 -c 'import json, shlex, sys
-words = shlex.split(json.load(open(sys.argv[1] + "/compile_commands.json"))[0]["command"])
-print(words[words[0].endswith("ccache")])' "$build") || exit 1
-DESTDIR=$root meson install -C "$build" --no-rebuild --quiet >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
-pc=$(find "$root" -name motet-sim.pc)
-[ -n "$pc" ] || { echo 'not so: motet-sim.pc is installed'; exit 1; }
-export PKG_CONFIG_PATH="${pc%/*}" PKG_CONFIG_SYSROOT_DIR="$root"
-prefix=$root$(PKG_CONFIG_SYSROOT_DIR='' pkg-config --variable=prefix motet-sim)
-cd "$work" || exit 1
+installed motet-sim
 
 "$prefix/bin/motet-sim" list >listed || fail 'motet-sim is installed, and lists'
 says '^lock_two ' listed

@@ -3,48 +3,19 @@
 # Installs into an empty directory and uses what lies there as a stranger would: the README's first program by pkg-config
 # as C and C++, its first command, each header alone, the static library; and looks at what the shared library shows.
 # Argument: the build directory.
-set -u
-build=$(cd "$1" && pwd) || exit 1
-source=$(cd "$(dirname "$0")/../.." && pwd) || exit 1
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-root=$work/root
-failures=0
+# shellcheck source=tests/scripts/begin.sh
+. "$(dirname "$0")/begin.sh"
 
-fail() {
-    echo "not so: $*"
-    failures=$((failures + 1))
-}
-
-# What the tree was compiled by, and its sanitizers: a program has to be linked with the same.
-python3 - "$build" >"$work/tree" <<'END' || exit 1
-import json, os, shlex, sys
-info = os.path.join(sys.argv[1], "meson-info", "intro-buildoptions.json")
-with open(info) as file:
-    options = {option["name"]: option["value"] for option in json.load(file)}
-with open(os.path.join(sys.argv[1], "compile_commands.json")) as file:
-    words = shlex.split(json.load(file)[0]["command"])
-compiler = words[1] if os.path.basename(words[0]) == "ccache" else words[0]
-print("cc=" + shlex.quote(compiler))
-sanitize = options.get("b_sanitize", "none")
-print("san=" + ("" if sanitize == "none" else "-fsanitize=" + sanitize))
-END
-. "$work/tree"
+installed motet
 case $cc in
 *clang*) cxx=clang++ ;;
 *) cxx=g++ ;;
 esac
 command -v "$cxx" >/dev/null || { echo "no $cxx: C++ is left out"; cxx=; }
 
-DESTDIR=$root meson install -C "$build" --no-rebuild --quiet >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
-pc=$(find "$root" -name motet.pc)
-[ -n "$pc" ] || { echo 'not so: motet.pc is installed'; exit 1; }
-export PKG_CONFIG_PATH="${pc%/*}" PKG_CONFIG_SYSROOT_DIR="$root"
 libdir=$root$(PKG_CONFIG_SYSROOT_DIR= pkg-config --variable=libdir motet)
 includedir=$root$(PKG_CONFIG_SYSROOT_DIR= pkg-config --variable=includedir motet)
-prefix=$root$(PKG_CONFIG_SYSROOT_DIR= pkg-config --variable=prefix motet)
 export LD_LIBRARY_PATH="$libdir"
-cd "$work" || exit 1
 
 # ---- the README ----------------------------------------------------------------------------------------------------
 
