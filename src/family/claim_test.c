@@ -33,11 +33,9 @@ TEST(one_at_a_time)
 {
     table *t = shared(sizeof *t);
     kin k[KIN];
-    for (int i = 0; i < KIN; i++)
-        k[i] = kin_start(add_many, t);
+    kin_start_all(k, KIN, add_many, t);
     CHECK_EQ(add_many(t), 0);
-    for (int i = 0; i < KIN; i++)
-        CHECK_EQ(kin_bury(k[i]), 0);
+    kin_bury_all(k, KIN);
     CHECK_EQ(t->total, (KIN + 1) * ROUNDS);
     CHECK_EQ(t->claim, 0);
 }
@@ -88,8 +86,7 @@ TEST(a_death_wakes_who_waits_and_one_of_them_hears_of_it)
 {
     table *t = shared(sizeof *t);
     kin h = holder(t), k[KIN];
-    for (int i = 0; i < KIN; i++)
-        k[i] = kin_start(wait_for_it, t);
+    kin_start_all(k, KIN, wait_for_it, t);
     for (int i = 0; i < KIN; i++)
         kin_await_sleep(k[i]);
     kin_kill(h);

@@ -64,6 +64,19 @@ static inline int kin_bury(kin k)
     return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+static inline void kin_start_all(kin *k, int n, int (*fn)(void *arg), void *arg)
+{
+    for (int i = 0; i < n; i++)
+        k[i] = kin_start(fn, arg);
+}
+
+/* All of them end well. */
+static inline void kin_bury_all(const kin *k, int n)
+{
+    for (int i = 0; i < n; i++)
+        CHECK_EQ(kin_bury(k[i]), 0);
+}
+
 static inline void kin_kill(kin k)
 {
     CHECK_EQ(kill(k.pid, SIGKILL), 0);

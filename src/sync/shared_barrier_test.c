@@ -146,10 +146,8 @@ TEST(all_come_before_any_goes_on)
     meeting *m = shared(sizeof *m);
     kin k[PARTIES];
     CHECK_EQ(motet_barrier_init(&m->b, PARTIES, MOTET_SHARED), 0);
-    for (int i = 0; i < PARTIES; i++)
-        k[i] = kin_start(attend, m);
-    for (int i = 0; i < PARTIES; i++)
-        CHECK_EQ(kin_bury(k[i]), 0);
+    kin_start_all(k, PARTIES, attend, m);
+    kin_bury_all(k, PARTIES);
     for (int i = 0; i < ROUNDS; i++)
         CHECK_EQ(m->numbers[i], (1u << PARTIES) - 1);
     CHECK(!motet_barrier_broken(&m->b));
@@ -307,8 +305,7 @@ TEST(a_crowd_that_dies)
     kin k[CROWD];
     uint32_t random = 9;
     CHECK_EQ(motet_barrier_init(&c->b, CROWD, MOTET_SHARED), 0);
-    for (int i = 0; i < CROWD; i++)
-        k[i] = kin_start(live, c);
+    kin_start_all(k, CROWD, live, c);
     for (int kills = 0; kills < KILLS; kills++) {
         uint32_t until = SEEN(&c->rounds) + 1 + random_below(&random, 20);
         AWAIT(SEEN(&c->rounds) >= until);

@@ -289,8 +289,7 @@ static market *new_market(kin *k)
     market *m = shared(sizeof *m);
     CHECK_EQ(motet_lock_init(&m->p.lock, MOTET_SHARED), 0);
     CHECK_EQ(motet_condition_init(&m->p.c, MOTET_SHARED), 0);
-    for (int i = 0; i < KIN; i++)
-        k[i] = kin_start(consume, m);
+    kin_start_all(k, KIN, consume, m);
     return m;
 }
 
@@ -301,8 +300,7 @@ TEST(items_are_taken_once_each)
     for (int i = 0; i < ITEMS; i += 4)
         put(m, i % 8 ? 7 : 1);
     close_market(m);
-    for (int i = 0; i < KIN; i++)
-        CHECK_EQ(kin_bury(k[i]), 0);
+    kin_bury_all(k, KIN);
     CHECK_EQ(m->got, ITEMS);
     CHECK_EQ(m->p.items, 0);
     CHECK_EQ(records_left(&m->p.c), 0);
@@ -337,7 +335,6 @@ TEST(a_crowd_that_dies)
         k[dead] = kin_start(consume, m);
     }
     close_market(m);
-    for (int i = 0; i < KIN; i++)
-        CHECK_EQ(kin_bury(k[i]), 0);
+    kin_bury_all(k, KIN);
     CHECK_EQ(records_left(&m->p.c), 0);
 }

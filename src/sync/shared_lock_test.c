@@ -132,11 +132,9 @@ TEST(one_at_a_time)
     counted *c = shared(sizeof *c);
     CHECK_EQ(motet_lock_init(&c->lock, MOTET_SHARED), 0);
     kin k[KIN];
-    for (int i = 0; i < KIN; i++)
-        k[i] = kin_start(count, c);
+    kin_start_all(k, KIN, count, c);
     CHECK_EQ(count_on_threads(c), 0);
-    for (int i = 0; i < KIN; i++)
-        CHECK_EQ(kin_bury(k[i]), 0);
+    kin_bury_all(k, KIN);
     CHECK_EQ(c->total, (KIN + 2) * ROUNDS);
     CHECK(!motet_lock_locked(&c->lock));
 }
@@ -163,13 +161,11 @@ TEST(one_at_a_time_again_and_again)
     counted *c = shared(sizeof *c);
     CHECK_EQ(motet_rlock_init(&c->rlock, MOTET_SHARED), 0);
     kin k[KIN];
-    for (int i = 0; i < KIN; i++)
-        k[i] = kin_start(count_r, c);
+    kin_start_all(k, KIN, count_r, c);
     motet_thread *t = start(count_r, c);
     CHECK_EQ(count_r(c), 0);
     CHECK_EQ(finish(t), 0);
-    for (int i = 0; i < KIN; i++)
-        CHECK_EQ(kin_bury(k[i]), 0);
+    kin_bury_all(k, KIN);
     CHECK_EQ(c->total, (KIN + 2) * ROUNDS);
 }
 
@@ -300,12 +296,10 @@ TEST(one_of_many_hears_of_the_death)
         CHECK_EQ(peer_do(p, take, &r->lock, MOTET_NOWAIT), 0);
         r->told = r->begun = 0;
         kin k[KIN];
-        for (int i = 0; i < KIN; i++)
-            k[i] = kin_start(races, r);
+        kin_start_all(k, KIN, races, r);
         AWAIT(SEEN(&r->begun) >= (uint32_t)(round % (KIN + 1)));
         peer_kill(p);
-        for (int i = 0; i < KIN; i++)
-            CHECK_EQ(kin_bury(k[i]), 0);
+        kin_bury_all(k, KIN);
         CHECK_EQ(r->told, 1);
     }
 }

@@ -253,8 +253,7 @@ TEST(permits_are_neither_lost_nor_made)
 {
     motet_semaphore *s = new_semaphore(0);
     kin k[KIN];
-    for (int i = 0; i < KIN; i++)
-        k[i] = kin_start(take_many, s);
+    kin_start_all(k, KIN, take_many, s);
     uint32_t seed = 7;
     for (int left = KIN * ITEMS; left > 0;) {
         int n = 1 + (int)random_below(&seed, 3);
@@ -264,8 +263,7 @@ TEST(permits_are_neither_lost_nor_made)
         if (n == 2)
             motet_yield();
     }
-    for (int i = 0; i < KIN; i++)
-        CHECK_EQ(kin_bury(k[i]), 0);
+    kin_bury_all(k, KIN);
     CHECK_EQ(motet_semaphore_value(s), 0);
 }
 
