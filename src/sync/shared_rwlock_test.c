@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The rwlock between processes: who excludes whom, whose turn it is, what is left when one of them dies or stands still. */
-#include "sync/test_shared.h"
-
-#include <stdlib.h>
+#include "sync/test_crowd.h"
 
 static int read_(void *l, motet_time deadline) { return motet_rwlock_acquire_read(l, deadline); }
 
@@ -347,125 +345,70 @@ TEST(a_claim_that_is_held_keeps_deadlines)
 
 /* ---- many processes, any of which may die ---------------------------------------------------------- */
 
-enum { CROWD = 4, KILLS = 40 };
+/* What a process has: nothing, a share, all of it. */
+enum { READS = 1, WRITES };
 
-typedef struct crowd {
+typedef struct pair {
     motet_rwlock lock;
-    uint32_t seed;
-    uint32_t at[CROWD]; /* what each does: 1 reads, 2 writes; of a dead one it is cleared before it is buried */
-    uint64_t a, b;      /* changed together by writers; plain */
-    uint32_t broken;    /* changes that were mended by who was told */
-    uint32_t steps, over;
-} crowd;
+    uint64_t a, b; /* changed together by writers; plain */
+} pair;
 
-typedef struct place {
-    crowd *crowd;
-    int id;
-} place;
-
-static int change(crowd *c, int id, int e)
+static int change(crowd *c, uint32_t id, int e)
 {
-    for (int i = 0; i < CROWD; i++)
-        if (i != id && SEEN(&c->at[i]))
+    pair *p = c->object;
+    for (uint32_t i = 0; i < CROWD; i++)
+        if (i != id && SEEN(&c->has[i]))
             return 11;
-    if (c->a != c->b) {
+    if (p->a != p->b) {
         if (e != MOTET_RECOVERED)
             return 12;
-        c->b = c->a;
-        c->broken++;
+        p->b = p->a;
     }
-    c->a++;
-    if (c->a % 4 == 0)
+    p->a++;
+    if (p->a % 4 == 0)
         motet_yield();
-    c->b++;
+    p->b++;
     return 0;
 }
 
-static int look_at(crowd *c, int id, int e)
+static int look_at(const crowd *c, uint32_t id)
 {
-    for (int i = 0; i < CROWD; i++)
-        if (i != id && SEEN(&c->at[i]) == 2)
+    for (uint32_t i = 0; i < CROWD; i++)
+        if (i != id && SEEN(&c->has[i]) == WRITES)
             return 13;
     return 0;
 }
 
-static int live(void *arg)
+static int read_or_write(crowd *c, uint32_t id, uint32_t *random)
 {
-    place *p = arg;
-    crowd *c = p->crowd;
-    uint32_t random = atomic_add_relaxed(&c->seed, 7919) | 1;
-    while (!SEEN(&c->over)) {
-        bool writes = random_below(&random, 3) == 0;
-        motet_time deadline = random_below(&random, 2) ? MOTET_FOREVER : random_deadline(&random);
-        int e = writes ? write_(&c->lock, deadline) : read_(&c->lock, deadline);
-        if (e < 0) {
-            if (e != -ETIMEDOUT)
-                return 10;
-            continue;
-        }
-        atomic_store_seq_cst(&c->at[p->id], writes ? 2 : 1);
-        /* A reader that is told has to see to it that a writer mends: here it dies of it, and the news goes on. */
-        if (!writes && e == MOTET_RECOVERED)
-            raise(SIGKILL);
-        int wrong = writes ? change(c, p->id, e) : look_at(c, p->id, e);
-        if (wrong)
-            return wrong;
-        atomic_store_seq_cst(&c->at[p->id], 0);
-        if (give(&c->lock, 0) != 0)
-            return 14;
-        atomic_add_relaxed(&c->steps, 1);
-    }
+    motet_rwlock *l = &((pair *)c->object)->lock;
+    bool writes = random_below(random, 3) == 0;
+    motet_time deadline = random_below(random, 2) ? MOTET_FOREVER : random_deadline(random);
+    int e = writes ? write_(l, deadline) : read_(l, deadline);
+    if (e < 0)
+        return e == -ETIMEDOUT ? 0 : 10;
+    atomic_store_seq_cst(&c->has[id], writes ? WRITES : READS);
+    /* A reader that is told has to see to it that a writer mends: here it dies of it, and the news goes on. */
+    if (!writes && e == MOTET_RECOVERED)
+        raise(SIGKILL);
+    int wrong = writes ? change(c, id, e) : look_at(c, id);
+    if (wrong)
+        return wrong;
+    atomic_store_seq_cst(&c->has[id], 0);
+    if (give(l, 0) != 0)
+        return 14;
+    atomic_add_relaxed(&c->steps, 1);
     return 0;
-}
-
-/* Buries it if it has ended. */
-static bool bury_ended(crowd *c, kin *k, int i)
-{
-    int status;
-    if (waitpid(k[i].pid, &status, WNOHANG) != k[i].pid)
-        return false;
-    if (!WIFSIGNALED(status))
-        CHECK_EQ(WEXITSTATUS(status), 0);
-    atomic_store_seq_cst(&c->at[i], 0);
-    motet__member_bury(k[i].tag);
-    return true;
 }
 
 TEST(a_crowd_that_dies)
 {
-    crowd *c = shared(sizeof *c);
-    place *p = shared(CROWD * sizeof *p);
-    kin k[CROWD];
-    bool gone[CROWD] = {false};
-    uint32_t random = 5;
-    CHECK_EQ(motet_rwlock_init(&c->lock, MOTET_SHARED), 0);
-    c->seed = 3;
-    for (int i = 0; i < CROWD; i++) {
-        p[i] = (place){c, i};
-        k[i] = kin_start(live, &p[i]);
-    }
-    for (int kills = 0; kills < KILLS; kills++) {
-        uint32_t until = SEEN(&c->steps) + 1 + random_below(&random, 100);
-        for (int i = 0; SEEN(&c->steps) < until; i = (i + 1) % CROWD) {
-            if (bury_ended(c, k, i))
-                k[i] = kin_start(live, &p[i]);
-            motet_yield();
-        }
-        kill(k[random_below(&random, CROWD)].pid, SIGKILL);
-    }
-    atomic_store_release(&c->over, 1);
-    /* In the order in which they end: who lives may wait for one that is dead and not buried. */
-    for (int left = CROWD, i = 0; left; i = (i + 1) % CROWD) {
-        if (!gone[i] && bury_ended(c, k, i)) {
-            gone[i] = true;
-            left--;
-        }
-        motet_yield();
-    }
-    int e = write_(&c->lock, MOTET_NOWAIT);
+    pair *p = shared(sizeof *p);
+    CHECK_EQ(motet_rwlock_init(&p->lock, MOTET_SHARED), 0);
+    crowd_that_dies(read_or_write, p);
+    int e = write_(&p->lock, MOTET_NOWAIT);
     CHECK_GE(e, 0);
-    CHECK(e == MOTET_RECOVERED || c->a == c->b);
-    CHECK_EQ(give(&c->lock, 0), 0);
-    CHECK_EQ(records_left(&c->lock), 0);
-    CHECK_GE(c->steps, KILLS);
+    CHECK(e == MOTET_RECOVERED || p->a == p->b);
+    CHECK_EQ(give(&p->lock, 0), 0);
+    CHECK_EQ(records_left(&p->lock), 0);
 }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The bounded semaphore between processes: permits are neither lost nor made, whoever dies or stands still. */
-#include "sync/test_shared.h"
-
-#include <stdlib.h>
+#include "sync/test_crowd.h"
 
 static int take(void *s, motet_time deadline) { return motet_semaphore_acquire(s, deadline); }
 
@@ -186,94 +184,41 @@ TEST(a_claim_that_is_held_keeps_deadlines)
 
 /* ---- many processes, any of which may die ---------------------------------------------------------- */
 
-enum { CROWD = 4, PERMITS = 2, KILLS = 40 };
+enum { PERMITS = 2 };
 
-typedef struct crowd {
-    motet_semaphore semaphore;
-    uint32_t seed, over, steps;
-    uint32_t has[CROWD]; /* permits that each holds at least; of a dead one it is cleared before it is buried */
-} crowd;
-
-typedef struct place {
-    crowd *crowd;
-    int id;
-} place;
-
-static int live(void *arg)
+/* What each has are permits, at least so many. */
+static int take_and_give(crowd *c, uint32_t id, uint32_t *random)
 {
-    place *p = arg;
-    crowd *c = p->crowd;
-    uint32_t random = atomic_add_relaxed(&c->seed, 7919) | 1;
-    while (!SEEN(&c->over)) {
-        unsigned n = 0, wanted = 1 + random_below(&random, 2), all = 0;
-        for (; n < wanted; n++) {
-            /* Who has one already must not wait for another for ever. */
-            motet_time deadline = n || random_below(&random, 2) ? random_deadline(&random) : MOTET_FOREVER;
-            int e = motet_semaphore_acquire(&c->semaphore, deadline);
-            if (e == -ETIMEDOUT)
-                break;
-            if (e != 0)
-                return 10;
-            atomic_store_seq_cst(&c->has[p->id], n + 1);
-        }
-        for (int i = 0; i < CROWD; i++)
-            all += atomic_load_seq_cst(&c->has[i]);
-        /* The sum is of different moments: only one's own permits are there for certain. */
-        if (n == PERMITS && all != PERMITS)
-            return 11;
-        if (motet_semaphore_value(&c->semaphore) > PERMITS - n)
-            return 12;
-        atomic_store_seq_cst(&c->has[p->id], 0);
-        if (n && motet_semaphore_release(&c->semaphore, n) != 0)
-            return 13;
-        atomic_add_relaxed(&c->steps, 1);
+    motet_semaphore *s = c->object;
+    unsigned n = 0, wanted = 1 + random_below(random, 2), all = 0;
+    for (; n < wanted; n++) {
+        /* Who has one already must not wait for another for ever. */
+        motet_time deadline = n || random_below(random, 2) ? random_deadline(random) : MOTET_FOREVER;
+        int e = motet_semaphore_acquire(s, deadline);
+        if (e == -ETIMEDOUT)
+            break;
+        if (e != 0)
+            return 10;
+        atomic_store_seq_cst(&c->has[id], n + 1);
     }
+    for (int i = 0; i < CROWD; i++)
+        all += atomic_load_seq_cst(&c->has[i]);
+    /* The sum is of different moments: only one's own permits are there for certain. */
+    if (n == PERMITS && all != PERMITS)
+        return 11;
+    if (motet_semaphore_value(s) > PERMITS - n)
+        return 12;
+    atomic_store_seq_cst(&c->has[id], 0);
+    if (n && motet_semaphore_release(s, n) != 0)
+        return 13;
+    atomic_add_relaxed(&c->steps, 1);
     return 0;
-}
-
-/* Buries it if it has ended. */
-static bool bury_ended(crowd *c, kin *k, int i)
-{
-    int status;
-    if (waitpid(k[i].pid, &status, WNOHANG) != k[i].pid)
-        return false;
-    if (!WIFSIGNALED(status))
-        CHECK_EQ(WEXITSTATUS(status), 0);
-    atomic_store_seq_cst(&c->has[i], 0);
-    motet__member_bury(k[i].tag);
-    return true;
 }
 
 TEST(a_crowd_that_dies)
 {
-    crowd *c = shared(sizeof *c);
-    place *p = shared(CROWD * sizeof *p);
-    kin k[CROWD];
-    bool gone[CROWD] = {false};
-    uint32_t random = 5;
-    CHECK_EQ(motet_semaphore_init(&c->semaphore, PERMITS, MOTET_SHARED | MOTET_BOUNDED), 0);
-    for (int i = 0; i < CROWD; i++) {
-        p[i] = (place){c, i};
-        k[i] = kin_start(live, &p[i]);
-    }
-    for (int kills = 0; kills < KILLS; kills++) {
-        uint32_t until = SEEN(&c->steps) + 1 + random_below(&random, 100);
-        for (int i = 0; SEEN(&c->steps) < until; i = (i + 1) % CROWD) {
-            if (bury_ended(c, k, i))
-                k[i] = kin_start(live, &p[i]);
-            motet_yield();
-        }
-        kill(k[random_below(&random, CROWD)].pid, SIGKILL);
-    }
-    atomic_store_release(&c->over, 1);
-    /* In the order in which they end: who lives may wait for one that is dead and not buried. */
-    for (int left = CROWD, i = 0; left; i = (i + 1) % CROWD) {
-        if (!gone[i] && bury_ended(c, k, i)) {
-            gone[i] = true;
-            left--;
-        }
-        motet_yield();
-    }
-    CHECK_EQ(motet_semaphore_value(&c->semaphore), PERMITS);
-    CHECK_EQ(records_left(&c->semaphore), 0);
+    motet_semaphore *s = new_semaphore(PERMITS);
+    crowd_that_dies(take_and_give, s);
+    CHECK_EQ(motet_semaphore_value(s), PERMITS);
+    CHECK_EQ(records_left(s), 0);
 }
