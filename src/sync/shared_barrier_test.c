@@ -2,8 +2,6 @@
 /* The barrier between processes: rounds that do not mix, every way in which it breaks, what a death breaks and what not. */
 #include "sync/test_shared.h"
 
-#include <stdlib.h>
-
 static int meet(void *b, motet_time deadline) { return motet_barrier_wait(b, deadline); }
 
 static int meet_for_ever(void *b) { return motet_barrier_wait(b, MOTET_FOREVER); }
@@ -24,15 +22,17 @@ static motet_barrier *new_barrier(unsigned parties)
 
 static void start_and_meet(peer **p, int n, motet_barrier *b)
 {
-    for (int i = 0; i < n; i++)
-        peer_ask_and_wait(p[i] = peer_start(), meet, b, RECORD_BARRIER);
+    peer_start_waiting(p, n, meet, b, RECORD_BARRIER);
     CHECK_EQ(motet_barrier_waiting(b), n);
 }
 
-static void end_all(peer **p, int n)
+/* The numbers that they were given when they were let through, as bits. */
+static int numbers(peer **p, int n)
 {
+    int all = 0;
     for (int i = 0; i < n; i++)
-        peer_end(p[i]);
+        all |= 1 << peer_answer(p[i]);
+    return all;
 }
 
 TEST(codes)
@@ -109,7 +109,7 @@ TEST(others_are_told_when_one_gives_up)
     CHECK_EQ(motet_barrier_abort(b), 0);
     CHECK_EQ(peer_answer(p[0]), -EPIPE);
     CHECK(motet_barrier_broken(b));
-    end_all(p, 1);
+    peer_end_all(p, 1);
 }
 
 /* ---- rounds ---------------------------------------------------------------------------------------- */
@@ -164,11 +164,11 @@ TEST(threads_are_parties_too)
     start_all(t, 2, meet_for_ever, b);
     AWAIT(motet_barrier_waiting(b) == 3);
     CHECK_EQ(meet(b, MOTET_NOWAIT), 3);
-    int all = 1 << peer_answer(p[0]);
+    int all = numbers(p, 1);
     for (int i = 0; i < 2; i++)
         all |= 1 << finish(t[i]);
     CHECK_EQ(all, 7);
-    end_all(p, 1);
+    peer_end_all(p, 1);
 }
 
 /* ---- deaths ---------------------------------------------------------------------------------------- */
@@ -189,11 +189,8 @@ TEST(a_death_inside_breaks_it)
     p[1] = peer_start();
     peer_ask_and_wait(p[1], meet, b, RECORD_BARRIER);
     CHECK_EQ(meet(b, MOTET_FOREVER), 3);
-    int all = 0;
-    for (int i = 0; i < 3; i++)
-        all |= 1 << peer_answer(p[i]);
-    CHECK_EQ(all, 7);
-    end_all(p, 3);
+    CHECK_EQ(numbers(p, 3), 7);
+    peer_end_all(p, 3);
 }
 
 /* Nobody else waits: also who only asks finds it broken. */
@@ -219,7 +216,7 @@ TEST(a_death_outside_breaks_nothing)
     CHECK(peer_is_busy(p[0]));
     CHECK_EQ(meet(b, MOTET_FOREVER), 1);
     CHECK_EQ(peer_answer(p[0]), 0);
-    end_all(p, 1);
+    peer_end_all(p, 1);
 }
 
 /* It was let through, and dies before it has left: the round was complete. */
@@ -239,8 +236,8 @@ TEST(a_death_on_the_way_out_breaks_nothing)
     p[0] = peer_start();
     peer_ask_and_wait(p[0], meet, b, RECORD_BARRIER);
     CHECK_EQ(meet(b, MOTET_FOREVER), 2);
-    CHECK_EQ(1 << peer_answer(p[0]) | 1 << peer_answer(p[1]), 3);
-    end_all(p, 2);
+    CHECK_EQ(numbers(p, 2), 3);
+    peer_end_all(p, 2);
 }
 
 TEST(a_reset_or_abort_by_another_process)
@@ -255,7 +252,7 @@ TEST(a_reset_or_abort_by_another_process)
     CHECK(motet_barrier_broken(b));
     CHECK_EQ(peer_do(p[0], reset, b, 0), 0);
     CHECK(!motet_barrier_broken(b));
-    end_all(p, 1);
+    peer_end_all(p, 1);
 }
 
 /* Somebody stands still in the middle of an operation: who gives up meanwhile breaks the barrier all the same. */
@@ -271,7 +268,7 @@ TEST(a_claim_that_is_held_keeps_deadlines)
     claim_release(claim);
     CHECK_EQ(peer_answer(p[0]), -EPIPE);
     CHECK(motet_barrier_broken(b));
-    end_all(p, 1);
+    peer_end_all(p, 1);
 }
 
 /* ---- many rounds, with deaths ---------------------------------------------------------------------- */

@@ -2,8 +2,6 @@
 /* The condition between processes: each notify chooses one waiter, and none is lost with a waiter that dies. */
 #include "sync/test_shared.h"
 
-#include <stdlib.h>
-
 typedef struct place {
     motet_lock lock;
     motet_rlock rlock;
@@ -106,16 +104,28 @@ TEST(a_wait_can_be_ended)
     CHECK_EQ(records_left(&p->c), 0);
 }
 
-TEST(notify_wakes_as_many_oldest_first)
+static void ask_and_wait(peer *w, place *p, peer_fn *fn)
+{
+    unsigned before = records_of(&p->c, RECORD_CONDITION);
+    peer_ask(w, fn, p, MOTET_FOREVER);
+    AWAIT(records_of(&p->c, RECORD_CONDITION) > before);
+}
+
+/* n that wait, the first of them longest. */
+static place *place_with_waiters(peer **w, int n)
 {
     place *p = new_place();
+    for (int i = 0; i < n; i++)
+        ask_and_wait(w[i] = peer_start(), p, wait_once);
+    return p;
+}
+
+TEST(notify_wakes_as_many_oldest_first)
+{
     peer *w[4];
-    for (int i = 0; i < 4; i++) {
-        w[i] = peer_start();
-        unsigned before = records_of(&p->c, RECORD_CONDITION);
-        peer_ask(w[i], i == 2 ? wait_recursive : wait_once, p, MOTET_FOREVER);
-        AWAIT(records_of(&p->c, RECORD_CONDITION) > before);
-    }
+    place *p = place_with_waiters(w, 2);
+    ask_and_wait(w[2] = peer_start(), p, wait_recursive);
+    ask_and_wait(w[3] = peer_start(), p, wait_once);
     CHECK_EQ(notify(p, 0), 0);
     CHECK_EQ(notify(p, 1), 0);
     CHECK_EQ(peer_answer(w[0]), 0);
@@ -128,8 +138,7 @@ TEST(notify_wakes_as_many_oldest_first)
     CHECK_EQ(peer_answer(w[3]), 0);
     /* A notify that nobody waited for is gone. */
     CHECK_EQ(peer_do(w[0], wait_once, p, motet_after(MOTET_MS)), -ETIMEDOUT);
-    for (int i = 0; i < 4; i++)
-        peer_end(w[i]);
+    peer_end_all(w, 4);
     CHECK_EQ(records_left(&p->c), 0);
 }
 
@@ -145,22 +154,13 @@ TEST(many_are_woken_at_once)
     CHECK_EQ(records_left(&p->c), 0);
 }
 
-static void ask_and_wait(peer *w, place *p, peer_fn *fn)
-{
-    unsigned before = records_of(&p->c, RECORD_CONDITION);
-    peer_ask(w, fn, p, MOTET_FOREVER);
-    AWAIT(records_of(&p->c, RECORD_CONDITION) > before);
-}
-
 /* ---- deaths ---------------------------------------------------------------------------------------- */
 
 /* It was chosen, and stopped before it could return. */
 TEST(a_dead_waiter_swallows_no_notify)
 {
-    place *p = new_place();
     peer *w[3];
-    for (int i = 0; i < 3; i++)
-        ask_and_wait(w[i] = peer_start(), p, wait_once);
+    place *p = place_with_waiters(w, 3);
     peer_stop(w[0], &p->c, &p->lock);
     CHECK_EQ(notify(p, 1), 0);
     peer_kill(w[0]);
@@ -176,10 +176,8 @@ TEST(a_dead_waiter_swallows_no_notify)
 /* Two of three were chosen and die: the third gets one of their notifies, and the other is gone. */
 TEST(notifies_of_the_dead_are_given_once)
 {
-    place *p = new_place();
     peer *w[3];
-    for (int i = 0; i < 3; i++)
-        ask_and_wait(w[i] = peer_start(), p, wait_once);
+    place *p = place_with_waiters(w, 3);
     peer_stop(w[0], &p->c, &p->lock);
     peer_stop(w[1], &p->c, &p->lock);
     CHECK_EQ(notify(p, 2), 0);
@@ -195,10 +193,8 @@ TEST(notifies_of_the_dead_are_given_once)
 
 TEST(a_dead_waiter_that_was_not_chosen_is_passed_over)
 {
-    place *p = new_place();
     peer *w[2];
-    for (int i = 0; i < 2; i++)
-        ask_and_wait(w[i] = peer_start(), p, wait_once);
+    place *p = place_with_waiters(w, 2);
     peer_kill(w[0]);
     CHECK(peer_is_busy(w[1]));
     CHECK_EQ(notify(p, 1), 0);

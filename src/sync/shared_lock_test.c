@@ -40,10 +40,7 @@ TEST(codes)
     CHECK_EQ(motet_lock_release(l), -EPERM);
     CHECK_EQ(motet_lock_acquire(l, MOTET_NOWAIT), 0);
     CHECK(motet_lock_locked(l));
-    CHECK_EQ(motet_lock_acquire(l, MOTET_NOWAIT), -ETIMEDOUT);
-    motet_time until = motet_after(2 * MOTET_MS);
-    CHECK_EQ(motet_lock_acquire(l, until), -ETIMEDOUT);
-    CHECK_GE(motet_now(), until);
+    times_out(take, l);
     CHECK_EQ(interrupted(take_for_ever, l), -EINTR);
     CHECK_EQ(motet_lock_release(l), 0);
     CHECK_EQ(motet_lock_release(l), -EPERM);
@@ -176,8 +173,7 @@ TEST(a_dead_holder_is_followed)
     motet_lock *l = new_lock();
     peer *a = peer_start(), *b = peer_start();
     CHECK_EQ(peer_do(a, take, l, MOTET_NOWAIT), 0);
-    peer_ask(b, take, l, MOTET_FOREVER);
-    kin_await_sleep(b->kin);
+    peer_ask_and_sleep(b, take, l);
     peer_kill(a);
     CHECK_EQ(peer_answer(b), MOTET_RECOVERED);
     CHECK_EQ(motet_lock_acquire(l, MOTET_NOWAIT), -ETIMEDOUT);
@@ -228,10 +224,8 @@ TEST(no_wake_dies_with_a_waiter)
     for (int round = 0; round < 20; round++) {
         peer *a = peer_start(), *b = peer_start();
         CHECK_EQ(motet_lock_acquire(l, MOTET_FOREVER), 0);
-        peer_ask(a, take, l, MOTET_FOREVER);
-        kin_await_sleep(a->kin);
-        peer_ask(b, take, l, MOTET_FOREVER);
-        kin_await_sleep(b->kin);
+        peer_ask_and_sleep(a, take, l);
+        peer_ask_and_sleep(b, take, l);
         if (round % 4 == 0)
             kin_stop(a->kin);
         if (round % 2) {
@@ -257,10 +251,8 @@ TEST(one_that_was_woken_and_stopped_keeps_nobody_from_the_lock)
     motet_lock *l = new_lock();
     peer *a = peer_start(), *b = peer_start();
     CHECK_EQ(motet_lock_acquire(l, MOTET_FOREVER), 0);
-    peer_ask(a, take, l, MOTET_FOREVER);
-    kin_await_sleep(a->kin);
-    peer_ask(b, take, l, MOTET_FOREVER);
-    kin_await_sleep(b->kin);
+    peer_ask_and_sleep(a, take, l);
+    peer_ask_and_sleep(b, take, l);
     kin_stop(a->kin);
     CHECK_EQ(motet_lock_release(l), 0);
     CHECK_EQ(peer_answer(b), 0);

@@ -138,8 +138,7 @@ TEST(writers_go_in_order)
     motet_rwlock *l = new_lock();
     peer *w[3];
     CHECK_EQ(write_(l, MOTET_NOWAIT), 0);
-    for (int i = 0; i < 3; i++)
-        peer_ask_and_wait(w[i] = peer_start(), write_, l, RECORD_WAIT);
+    peer_start_waiting(w, 3, write_, l, RECORD_WAIT);
     CHECK_EQ(give(l, 0), 0);
     for (int i = 0; i < 3; i++) {
         CHECK_EQ(peer_answer(w[i]), 0);
@@ -147,8 +146,7 @@ TEST(writers_go_in_order)
             CHECK(peer_is_busy(w[k]));
         CHECK_EQ(peer_do(w[i], give, l, 0), 0);
     }
-    for (int i = 0; i < 3; i++)
-        peer_end(w[i]);
+    peer_end_all(w, 3);
 }
 
 static int write_a_little(void *l, motet_time deadline)
@@ -219,15 +217,13 @@ TEST(one_writer_is_told_of_a_dead_writer)
     motet_rwlock *l = new_lock();
     peer *dead = peer_start(), *w[2];
     CHECK_EQ(peer_do(dead, write_, l, MOTET_NOWAIT), 0);
-    for (int i = 0; i < 2; i++)
-        peer_ask_and_wait(w[i] = peer_start(), write_, l, RECORD_WAIT);
+    peer_start_waiting(w, 2, write_, l, RECORD_WAIT);
     peer_kill(dead);
     CHECK_EQ(peer_answer(w[0]), MOTET_RECOVERED);
     CHECK_EQ(peer_do(w[0], give, l, 0), 0);
     CHECK_EQ(peer_answer(w[1]), 0);
     CHECK_EQ(peer_do(w[1], give, l, 0), 0);
-    for (int i = 0; i < 2; i++)
-        peer_end(w[i]);
+    peer_end_all(w, 2);
 }
 
 TEST(one_reader_is_told_of_a_dead_writer)
@@ -235,8 +231,7 @@ TEST(one_reader_is_told_of_a_dead_writer)
     motet_rwlock *l = new_lock();
     peer *dead = peer_start(), *r[2];
     CHECK_EQ(peer_do(dead, write_, l, MOTET_NOWAIT), 0);
-    for (int i = 0; i < 2; i++)
-        peer_ask_and_wait(r[i] = peer_start(), read_, l, RECORD_WAIT);
+    peer_start_waiting(r, 2, read_, l, RECORD_WAIT);
     peer_kill(dead);
     int first = peer_answer(r[0]), second = peer_answer(r[1]);
     CHECK_EQ(first + second, MOTET_RECOVERED);
@@ -245,8 +240,7 @@ TEST(one_reader_is_told_of_a_dead_writer)
     for (int i = 0; i < 2; i++)
         CHECK_EQ(peer_do(r[i], give, l, 0), 0);
     CHECK_EQ(write_(l, MOTET_NOWAIT), 0);
-    for (int i = 0; i < 2; i++)
-        peer_end(r[i]);
+    peer_end_all(r, 2);
 }
 
 /* Who was told dies as well, before it let go: the next is told. */

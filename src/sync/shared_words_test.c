@@ -120,10 +120,7 @@ TEST(event_codes)
     CHECK_EQ(motet_event_init(&outside, MOTET_SHARED), -EFAULT);
     CHECK_EQ(motet_event_init(NULL, MOTET_SHARED), -EINVAL);
     CHECK(!motet_event_is_set(e));
-    CHECK_EQ(motet_event_wait(e, MOTET_NOWAIT), -ETIMEDOUT);
-    motet_time until = motet_after(MOTET_MS);
-    CHECK_EQ(motet_event_wait(e, until), -ETIMEDOUT);
-    CHECK_GE(motet_now(), until);
+    times_out(await_event, e);
     CHECK_EQ(interrupted(await_for_ever, e), -EINTR);
     CHECK_EQ(cancelled(await_for_ever, e), -ECANCELED);
     CHECK_EQ(motet_event_set(e), 0);
@@ -147,17 +144,14 @@ TEST(event)
     CHECK_EQ(peer_answer(a), 0);
     CHECK_EQ(peer_answer(b), 0);
     CHECK_EQ(motet_event_clear(e), 0);
-    peer_ask(a, await_event, e, MOTET_FOREVER);
-    kin_await_sleep(a->kin);
+    peer_ask_and_sleep(a, await_event, e);
     CHECK_EQ(peer_do(b, set_event, e, 0), 0);
     CHECK_EQ(motet_event_clear(e), 0); /* who waited goes on nevertheless */
     CHECK_EQ(peer_answer(a), 0);
-    peer_ask(a, await_event, e, MOTET_FOREVER);
-    kin_await_sleep(a->kin);
+    peer_ask_and_sleep(a, await_event, e);
     peer_kill(a);
     CHECK_EQ(peer_do(b, await_event, e, MOTET_NOWAIT), -ETIMEDOUT);
-    peer_ask(b, await_event, e, MOTET_FOREVER);
-    kin_await_sleep(b->kin);
+    peer_ask_and_sleep(b, await_event, e);
     CHECK_EQ(motet_event_set(e), 0);
     CHECK_EQ(peer_answer(b), 0);
     peer_end(b);
@@ -176,16 +170,14 @@ TEST(latch)
     CHECK_EQ(motet_latch_init(&outside, 1, MOTET_SHARED), -EFAULT);
     CHECK_EQ(motet_latch_init(l, (unsigned)INT32_MAX + 1, MOTET_SHARED), -EINVAL);
     CHECK_EQ(motet_latch_init(l, 3, MOTET_SHARED), 0);
-    CHECK_EQ(motet_latch_wait(l, MOTET_NOWAIT), -ETIMEDOUT);
-    CHECK_EQ(motet_latch_wait(l, motet_after(MOTET_MS)), -ETIMEDOUT);
+    times_out(await_latch, l);
     CHECK_EQ(interrupted(await_latch_for_ever, l), -EINTR);
     CHECK_EQ(cancelled(await_latch_for_ever, l), -ECANCELED);
     CHECK_EQ(in_forked_child(await_latch_for_ever, l), -EPERM);
     CHECK_EQ(in_forked_child(count_as_stranger, l), -EPERM);
     peer *a = peer_start(), *b = peer_start(), *c = peer_start();
     peer_ask(a, await_latch, l, MOTET_FOREVER);
-    peer_ask(b, await_latch, l, MOTET_FOREVER);
-    kin_await_sleep(b->kin);
+    peer_ask_and_sleep(b, await_latch, l);
     CHECK_EQ(peer_do(c, count_down, l, 2), 0);
     CHECK_EQ(peer_do(c, count_down, l, 2), -EINVAL);
     peer_kill(c); /* what it counted, is counted */
@@ -219,10 +211,7 @@ TEST(semaphore_codes)
     CHECK_EQ(motet_semaphore_init(NULL, 1, MOTET_SHARED), -EINVAL);
     CHECK_EQ(motet_semaphore_init(s, UINT32_MAX, MOTET_SHARED), -EINVAL);
     CHECK_EQ(take(s, MOTET_NOWAIT), 0);
-    CHECK_EQ(take(s, MOTET_NOWAIT), -ETIMEDOUT);
-    motet_time until = motet_after(MOTET_MS);
-    CHECK_EQ(take(s, until), -ETIMEDOUT);
-    CHECK_GE(motet_now(), until);
+    times_out(take, s);
     CHECK_EQ(motet_semaphore_value(s), 0);
     CHECK_EQ(interrupted(take_for_ever, s), -EINTR);
     CHECK_EQ(cancelled(take_for_ever, s), -ECANCELED);
@@ -272,10 +261,8 @@ TEST(a_permit_stays_that_a_dead_waiter_was_woken_for)
     motet_semaphore *s = new_semaphore(0);
     for (int round = 0; round < 20; round++) {
         peer *a = peer_start(), *b = peer_start();
-        peer_ask(a, take, s, MOTET_FOREVER);
-        kin_await_sleep(a->kin);
-        peer_ask(b, take, s, MOTET_FOREVER);
-        kin_await_sleep(b->kin);
+        peer_ask_and_sleep(a, take, s);
+        peer_ask_and_sleep(b, take, s);
         bool stopped = round % 2;
         if (stopped)
             kin_stop(a->kin); /* so it is woken, and takes nothing */

@@ -74,6 +74,12 @@ static inline void peer_end(peer *p)
     CHECK_EQ(kin_bury(p->kin), 0);
 }
 
+static inline void peer_end_all(peer **p, int n)
+{
+    for (int i = 0; i < n; i++)
+        peer_end(p[i]);
+}
+
 static inline void peer_continue(const peer *p) { CHECK_EQ(kill(p->kin.pid, SIGCONT), 0); }
 
 /* Stops it, but not while it has the object's claim (its first word) or the lock (or NULL): a stopped process is not robbed,
@@ -91,6 +97,22 @@ static inline void peer_stop(const peer *p, const void *object, const motet_lock
         peer_continue(p);
         motet_yield();
     }
+}
+
+/* Asks for a call that has to wait, and returns when it sleeps. */
+static inline void peer_ask_and_sleep(peer *p, peer_fn *fn, void *object)
+{
+    peer_ask(p, fn, object, MOTET_FOREVER);
+    kin_await_sleep(p->kin);
+}
+
+/* The call waits in vain: not at all, and not less than it should. */
+static inline void times_out(peer_fn *fn, void *object)
+{
+    CHECK_EQ(fn(object, MOTET_NOWAIT), -ETIMEDOUT);
+    motet_time until = motet_after(MOTET_MS);
+    CHECK_EQ(fn(object, until), -ETIMEDOUT);
+    CHECK_GE(motet_now(), until);
 }
 
 /* ---- looking into the logs ------------------------------------------------------------------------- */
@@ -111,6 +133,13 @@ static inline void peer_ask_and_wait(peer *p, peer_fn *fn, void *object, uint32_
     unsigned before = records_of(object, what);
     peer_ask(p, fn, object, MOTET_FOREVER);
     AWAIT(records_of(object, what) > before);
+}
+
+/* Starts n peers that wait, the first of them longest. */
+static inline void peer_start_waiting(peer **p, int n, peer_fn *fn, void *object, uint32_t what)
+{
+    for (int i = 0; i < n; i++)
+        peer_ask_and_wait(p[i] = peer_start(), fn, object, what);
 }
 
 /* All members but this process are gone, and it holds nothing of the object's. */
