@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The barrier: codes, rounds that do not mix, and every way in which it breaks. */
-#include "sync/test_threads.h"
+#include "sync/test_meeting.h"
 
 #include "sync/sync.h"
 
@@ -40,42 +40,14 @@ TEST(codes)
 
 /* ---- rounds ---------------------------------------------------------------------------------------- */
 
-enum { PARTIES = 4, ROUNDS = 500 };
-
-struct meeting {
-    motet_barrier b;
-    uint32_t came[ROUNDS], numbers[ROUNDS];
-    int last_word[ROUNDS]; /* written before the barrier by one, read after it by all */
-    uint32_t id;
-};
-
-static int meet(void *arg)
-{
-    struct meeting *m = arg;
-    int id = (int)atomic_add_relaxed(&m->id, 1);
-    for (int i = 0; i < ROUNDS; i++) {
-        if (i % PARTIES == id)
-            m->last_word[i] = i + 1;
-        atomic_add_relaxed(&m->came[i], 1);
-        int number = motet_barrier_wait(&m->b, MOTET_FOREVER);
-        CHECK_GE(number, 0);
-        CHECK_LT(number, PARTIES);
-        CHECK_EQ(atomic_load_relaxed(&m->came[i]), PARTIES);
-        CHECK_EQ(m->last_word[i], i + 1);
-        atomic_or_acq_rel(&m->numbers[i], 1u << number);
-    }
-    return 0;
-}
-
 TEST(all_come_before_any_goes_on)
 {
-    struct meeting *m = calloc(1, sizeof *m);
+    meeting *m = calloc(1, sizeof *m);
     motet_thread *t[PARTIES];
     CHECK_EQ(motet_barrier_init(&m->b, PARTIES, 0), 0);
-    start_all(t, PARTIES, meet, m);
+    start_all(t, PARTIES, attend, m);
     CHECK_EQ(finish_all(t, PARTIES, 0), PARTIES);
-    for (int i = 0; i < ROUNDS; i++)
-        CHECK_EQ(m->numbers[i], (1u << PARTIES) - 1);
+    check_numbers(m);
     CHECK_EQ(m->b.state_, 0);
     free(m);
 }

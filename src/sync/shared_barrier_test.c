@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The barrier between processes: rounds that do not mix, every way in which it breaks, what a death breaks and what not. */
+#include "sync/test_meeting.h"
 #include "sync/test_shared.h"
 
 static int meet(void *b, motet_time deadline) { return motet_barrier_wait(b, deadline); }
@@ -114,33 +115,6 @@ TEST(others_are_told_when_one_gives_up)
 
 /* ---- rounds ---------------------------------------------------------------------------------------- */
 
-enum { PARTIES = 4, ROUNDS = 300 };
-
-typedef struct meeting {
-    motet_barrier b;
-    uint32_t came[ROUNDS], numbers[ROUNDS];
-    int last_word[ROUNDS]; /* written before the barrier by one, read after it by all */
-    uint32_t id;
-} meeting;
-
-static int attend(void *arg)
-{
-    meeting *m = arg;
-    int id = (int)atomic_add_relaxed(&m->id, 1);
-    for (int i = 0; i < ROUNDS; i++) {
-        if (i % PARTIES == id)
-            m->last_word[i] = i + 1;
-        atomic_add_relaxed(&m->came[i], 1);
-        int number = motet_barrier_wait(&m->b, MOTET_FOREVER);
-        if (number < 0 || number >= PARTIES)
-            return 1;
-        if (atomic_load_relaxed(&m->came[i]) != PARTIES || m->last_word[i] != i + 1)
-            return 2;
-        atomic_or_acq_rel(&m->numbers[i], 1u << number);
-    }
-    return 0;
-}
-
 TEST(all_come_before_any_goes_on)
 {
     meeting *m = shared(sizeof *m);
@@ -148,8 +122,7 @@ TEST(all_come_before_any_goes_on)
     CHECK_EQ(motet_barrier_init(&m->b, PARTIES, MOTET_SHARED), 0);
     kin_start_all(k, PARTIES, attend, m);
     kin_bury_all(k, PARTIES);
-    for (int i = 0; i < ROUNDS; i++)
-        CHECK_EQ(m->numbers[i], (1u << PARTIES) - 1);
+    check_numbers(m);
     CHECK(!motet_barrier_broken(&m->b));
     CHECK_EQ(records_left(&m->b), 0);
 }
