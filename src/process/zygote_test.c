@@ -10,30 +10,22 @@ TEST_SETTLE(close_processes);
 static control *the_control(void) { return motet__process.control; }
 
 /* Kills the one that is there now; false: there is none just now. */
-static bool kill_place(const watcher_place *place, pid_t *ret_pid, uint64_t *ret_started)
+static bool kill_place(const watcher_place *place)
 {
     pid_t pid = place->pid;
     uint64_t started = place->started;
-    if (!atomic_load_acquire(&place->tag) || sys_pid_started(pid) != started)
-        return false;
-    if (kill(pid, SIGKILL) < 0)
-        return false;
-    if (ret_pid) {
-        *ret_pid = pid;
-        *ret_started = started;
-    }
-    return true;
+    return atomic_load_acquire(&place->tag) && sys_pid_started(pid) == started && kill(pid, SIGKILL) == 0;
 }
 
 static void kill_zygote(void)
 {
-    while (!kill_place(&the_control()->zygote, NULL, NULL))
+    while (!kill_place(&the_control()->zygote))
         motet_yield();
 }
 
 static void kill_guard(void)
 {
-    while (!kill_place(&the_control()->guard, NULL, NULL))
+    while (!kill_place(&the_control()->guard))
         motet_yield();
 }
 
@@ -50,57 +42,69 @@ static void await_new(member_tag old_zygote, member_tag old_guard)
     }
 }
 
+/* Who lives through what is done to zygote and guard: one that runs for ever, and one by each of the first n methods that
+ * waits at the gate. */
+typedef struct residents {
+    board *b;
+    int n;
+    motet_process *running, *waiting[METHODS];
+} residents;
+
+static residents residents_start(int n)
+{
+    residents r = {.b = board_new(), .n = n};
+    r.running = start_by(MOTET_FORKSERVER, run_for_ever, r.b);
+    for (int i = 0; i < n; i++)
+        r.waiting[i] = start_by(methods[i], wait_at_gate, r.b);
+    await_word(&r.b->count, (uint32_t)n + 1);
+    return r;
+}
+
+/* They are killed, waited for and joined as ever. */
+static void residents_end(const residents *r)
+{
+    CHECK_EQ(motet_process_kill(r->running), 0);
+    CHECK_EQ(finish(r->running), -SIGKILL);
+    CHECK_EQ(motet_process_join(r->waiting[0], NULL, MOTET_NOWAIT), -ETIMEDOUT);
+    raise_word(&r->b->gate);
+    for (int i = 0; i < r->n; i++)
+        CHECK_EQ(finish(r->waiting[i]), 5);
+    motet_shared_free(r->b);
+}
+
+static void one_more_works(void) { CHECK_EQ(finish(start_with(return_value, (void *)3, NULL)), 3); }
+
 TEST(the_zygote_is_replaced)
 {
-    board *b = board_new();
-    motet_process *p = start_by(MOTET_FORKSERVER, wait_at_gate, b), *q = start_by(MOTET_FORKSERVER, run_for_ever, b);
-    motet_process *f = start_by(MOTET_FORK, wait_at_gate, b), *s = start_by(MOTET_SPAWN, wait_at_gate, b);
-    await_word(&b->count, 4);
+    residents r = residents_start(METHODS);
     for (int i = 0; i < 3; i++) {
         member_tag was = the_control()->zygote.tag;
         kill_zygote();
-        CHECK_EQ(finish(start_with(return_value, (void *)3, NULL)), 3);
+        one_more_works();
         CHECK_NE(the_control()->zygote.tag, was);
-        CHECK(motet_process_alive(p));
+        CHECK(motet_process_alive(r.waiting[0]));
     }
-    CHECK_EQ(motet_process_kill(q), 0);
-    CHECK_EQ(finish(q), -SIGKILL);
-    raise_word(&b->gate);
-    CHECK_EQ(finish(p), 5);
-    CHECK_EQ(finish(f), 5);
-    CHECK_EQ(finish(s), 5);
-    motet_shared_free(b);
+    residents_end(&r);
 }
 
 TEST(the_guard_is_replaced)
 {
-    board *b = board_new();
-    motet_process *p = start_by(MOTET_FORKSERVER, wait_at_gate, b), *q = start_by(MOTET_FORKSERVER, run_for_ever, b);
-    motet_process *f = start_by(MOTET_FORK, wait_at_gate, b);
-    await_word(&b->count, 3);
+    residents r = residents_start(2);
     for (int i = 0; i < 3; i++) {
         member_tag g = the_control()->guard.tag, z = the_control()->zygote.tag;
         kill_guard();
         await_new(z, g);
         CHECK_EQ(the_control()->guard.tag, z);
-        CHECK_EQ(finish(start_with(return_value, (void *)3, NULL)), 3);
-        CHECK(motet_process_alive(p));
+        one_more_works();
+        CHECK(motet_process_alive(r.waiting[0]));
     }
-    CHECK_EQ(motet_process_kill(q), 0);
-    CHECK_EQ(finish(q), -SIGKILL);
-    raise_word(&b->gate);
-    CHECK_EQ(finish(p), 5);
-    CHECK_EQ(finish(f), 5);
-    motet_shared_free(b);
+    residents_end(&r);
 }
 
 /* What was adopted by a guard that dies then goes outside; its code is known all the same. */
 TEST(one_after_the_other)
 {
-    board *b = board_new();
-    motet_process *p = start_by(MOTET_FORKSERVER, wait_at_gate, b), *q = start_by(MOTET_FORKSERVER, run_for_ever, b);
-    motet_process *f = start_by(MOTET_FORK, wait_at_gate, b);
-    await_word(&b->count, 3);
+    residents r = residents_start(2);
     for (int i = 0; i < 6; i++) {
         member_tag g = the_control()->guard.tag, z = the_control()->zygote.tag;
         if (i % 2) {
@@ -111,13 +115,8 @@ TEST(one_after_the_other)
             await_new(z, 0);
         }
     }
-    CHECK_EQ(motet_process_kill(q), 0);
-    CHECK_EQ(finish(q), -SIGKILL);
-    raise_word(&b->gate);
-    CHECK_EQ(finish(p), 5);
-    CHECK_EQ(finish(f), 5);
-    CHECK_EQ(finish(start_with(return_value, (void *)3, NULL)), 3);
-    motet_shared_free(b);
+    residents_end(&r);
+    one_more_works();
 }
 
 /* ---- at any moment ---------------------------------------------------------------------------------- */
@@ -147,7 +146,7 @@ static int kill_at_each_start(void *arg)
             motet_yield();
         member_tag z = c->zygote.tag, g = c->guard.tag;
         bool kills_guard = k->guards && n % 3 == 2;
-        if (z && kill_place(kills_guard ? &c->guard : &c->zygote, NULL, NULL) && k->guards)
+        if (z && kill_place(kills_guard ? &c->guard : &c->zygote) && k->guards)
             await_new(z, kills_guard ? g : 0);
     }
 }
@@ -211,10 +210,8 @@ TEST(a_body_begins_once)
 
 TEST(without_guard_and_zygote_nothing_hangs)
 {
-    board *b = board_new();
-    motet_process *p = start_by(MOTET_FORKSERVER, wait_at_gate, b), *q = start_by(MOTET_FORKSERVER, run_for_ever, b);
-    motet_process *f = start_by(MOTET_FORK, wait_at_gate, b), *none = NULL;
-    await_word(&b->count, 3);
+    residents r = residents_start(2);
+    motet_process *none = NULL;
     control *c = the_control();
     /* Stopped first, so that neither can replace the other. */
     CHECK_EQ(kill(c->guard.pid, SIGSTOP), 0);
@@ -224,37 +221,37 @@ TEST(without_guard_and_zygote_nothing_hangs)
     CHECK_EQ(motet_process_start(&none, return_value, NULL, NULL), -EPIPE);
     CHECK_EQ(motet_process_start(&none, return_value, NULL, &(motet_process_options){.method = MOTET_FORK}), -EPIPE);
     CHECK(none == NULL);
-    CHECK_EQ(motet_process_kill(q), 0);
-    CHECK_EQ(finish(q), -SIGKILL);
-    CHECK_EQ(motet_process_join(p, NULL, MOTET_NOWAIT), -ETIMEDOUT);
-    raise_word(&b->gate);
-    CHECK_EQ(finish(p), 5);
-    CHECK_EQ(finish(f), 5);
-    motet_shared_free(b);
+    residents_end(&r);
 }
 
 /* ---- the root --------------------------------------------------------------------------------------- */
 
+enum { SEEN_MOST = 64, SEEN_GUARD = SEEN_MOST - 2, SEEN_ZYGOTE };
+
 /* Numbers that a family leaves for the one who kills it, in memory that both see. */
 typedef struct trace {
     uint32_t ready, count;
-    pid_t pids[64];
-    uint64_t started[64];
+    pid_t pids[SEEN_MOST];
+    uint64_t started[SEEN_MOST];
 } trace;
 
 static trace *seen;
 
-static void note_pid(void)
+static void note(uint32_t at, pid_t pid, uint64_t started)
 {
-    uint32_t i = atomic_add_seq_cst(&seen->count, 1);
-    seen->pids[i] = getpid();
-    seen->started[i] = sys_pid_started(getpid());
+    seen->pids[at] = pid;
+    seen->started[at] = started;
+}
+
+static void note_self(void)
+{
+    note(atomic_add_seq_cst(&seen->count, 1) % SEEN_MOST, getpid(), sys_pid_started(getpid()));
     atomic_add_seq_cst(&seen->ready, 1);
 }
 
 static int stay(void *arg)
 {
-    note_pid();
+    note_self();
     signal(SIGTERM, SIG_IGN);
     for (;;)
         pause();
@@ -277,52 +274,47 @@ static void be_root(void)
     CHECK_EQ(motet_init(NULL, NULL), 0);
     CHECK_EQ(motet_process_start(&p, stay_with_children, NULL, NULL), 0);
     CHECK_EQ(motet_process_start(&p, stay_with_children, NULL, &(motet_process_options){.method = MOTET_FORK}), 0);
-    note_pid();
+    note_self();
     for (;;)
         pause();
 }
 
-/* A family of its own, in a child of the test's; when it stands, `harm` is done to it. */
-static void end_of_a_family(void (*harm)(pid_t root))
+/* The root of a family of its own, a child of the test's: when so many have noted themselves. */
+static pid_t family_start(void (*be)(void), uint32_t ready)
 {
     seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(seen != MAP_FAILED);
     pid_t root = fork();
     if (root == 0)
-        be_root();
-    /* The root, two with children; of each a child, a fork, and a child of its own: 9. */
-    while (atomic_load_seq_cst(&seen->ready) < 9)
+        be();
+    while (atomic_load_seq_cst(&seen->ready) < ready)
         motet_yield();
-    harm(root);
+    return root;
+}
+
+/* Nothing that was noted outlives it. */
+static void family_kill(pid_t root)
+{
+    CHECK_EQ(kill(root, SIGKILL), 0);
     CHECK_EQ(waitpid(root, NULL, 0), root);
-    for (int i = 0; i < 9; i++)
+    for (int i = 0; i < SEEN_MOST; i++)
         await_gone(seen->pids[i], seen->started[i]);
     munmap(seen, sizeof *seen);
 }
 
-static void kill_it(pid_t root) { CHECK_EQ(kill(root, SIGKILL), 0); }
-
-static int note_and_go(void *arg)
-{
-    uint32_t i = atomic_add_seq_cst(&seen->count, 1) % 64;
-    seen->pids[i] = getpid();
-    seen->started[i] = sys_pid_started(getpid());
-    return stay(NULL);
-}
+/* The root, two with children; of each a child, a fork, and a child of its own: 9. */
+TEST(a_family_ends_with_its_root) { family_kill(family_start(be_root, 9)); }
 
 static void be_root_for_ever(void)
 {
     motet_init(NULL, NULL);
-    control *c = the_control();
-    seen->pids[62] = c->guard.pid;
-    seen->started[62] = c->guard.started;
-    seen->pids[63] = c->zygote.pid;
-    seen->started[63] = c->zygote.started;
+    const control *c = the_control();
+    note(SEEN_GUARD, c->guard.pid, c->guard.started);
+    note(SEEN_ZYGOTE, c->zygote.pid, c->zygote.started);
     atomic_add_seq_cst(&seen->ready, 1);
     for (int i = 0;; i++) {
         motet_process *p = NULL;
-        CHECK_EQ(motet_process_start(&p, note_and_go, NULL, &(motet_process_options){.method = methods[i % 5 == 4]}),
-                 0);
+        CHECK_EQ(motet_process_start(&p, stay, NULL, &(motet_process_options){.method = methods[i % 5 == 4]}), 0);
         if (i >= 8) {
             CHECK_EQ(motet_process_kill(p), 0);
             CHECK_EQ(motet_process_join(p, NULL, MOTET_FOREVER), 0);
@@ -335,25 +327,11 @@ static void be_root_for_ever(void)
 TEST(a_root_may_die_at_any_moment)
 {
     for (int round = 0; round < 15; round++) {
-        seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        CHECK(seen != MAP_FAILED);
-        pid_t root = fork();
-        if (root == 0)
-            be_root_for_ever();
-        while (!atomic_load_seq_cst(&seen->ready))
-            motet_yield();
+        pid_t root = family_start(be_root_for_ever, 1);
         for (int i = 0; i < round * 40; i++)
             motet_yield();
-        if (round % 3 == 1)
-            kill(seen->pids[63], SIGKILL);
-        if (round % 3 == 2)
-            kill(seen->pids[62], SIGKILL);
-        CHECK_EQ(kill(root, SIGKILL), 0);
-        CHECK_EQ(waitpid(root, NULL, 0), root);
-        for (int i = 0; i < 64; i++)
-            await_gone(seen->pids[i], seen->started[i]);
-        munmap(seen, sizeof *seen);
+        if (round % 3)
+            kill(seen->pids[round % 3 == 1 ? SEEN_ZYGOTE : SEEN_GUARD], SIGKILL);
+        family_kill(root);
     }
 }
-
-TEST(a_family_ends_with_its_root) { end_of_a_family(kill_it); }
