@@ -3,14 +3,10 @@
  * retiring, making and freeing large blocks, handing over and counting; who dies while he buries it; and who came in between.
  * What is left is an arena that its checker finds nothing wrong with, in which nothing is cached or owned by the dead, and at most
  * the one block is lost that the dead one was about to get, or had just let go. And all of it can be had again. */
-#include "kill/kill.h"
+#include "kill/test_members.h"
 
 #include "family/arena_internal.h"
 #include "family/claim.h"
-#include "runner.h"
-
-#include <errno.h>
-#include <stdlib.h>
 
 enum {
     SMALL = 2000 /* 32 in a span */,
@@ -22,7 +18,6 @@ enum {
     KNOWN = 3
 };
 
-static member_tag root, child, burier, other;
 static void *known[KNOWN]; /* PLAIN, of the root; an operation may free the first */
 static void *counted;      /* held by the root */
 static uint32_t sequence;
@@ -35,15 +30,6 @@ static struct {
 } act;
 
 /* ---- members --------------------------------------------------------------------------------------- */
-
-static member_tag new_member(void)
-{
-    int64_t tag = motet__member_claim();
-    CHECK_GT(tag, 0);
-    CHECK_EQ(motet__member_become((member_tag)tag), 0);
-    motet__family_tag = root;
-    return (member_tag)tag;
-}
 
 static void operate(void *arg)
 {
@@ -123,35 +109,23 @@ static const char *check(void *arg, const kill_moment *when)
 static const kill_part *parts(void)
 {
     static kill_part all[32];
-    unsigned n = 0;
-    family *f = motet__family;
     arena_range *a = arena_here();
-    all[n++] = (kill_part){f, sizeof *f};
-    for (uint32_t i = 1; i < f->places_max; i++)
-        all[n++] = (kill_part){&f->members[i], offsetof(member, records) + RECORDS * sizeof(record)};
+    unsigned n = members_parts(all, RECORDS);
     all[n++] = (kill_part){a, sizeof *a};
     all[n++] = (kill_part){a->groups, sizeof *a->groups};
     for (uint32_t s = 0; s < a->spans; s++) {
         /* Committed here, so that they can be copied. */
-        CHECK_EQ(sys_shared_commit(motet__family_fd(), (uint64_t)((char *)word_at(a, s, 0) - (char *)f), 512), 0);
-        all[n++] = (kill_part){word_at(a, s, 0), 64 * sizeof(uint64_t)};
+        uint64_t *words = word_at(a, s, 0);
+        CHECK_EQ(sys_shared_commit(motet__family_fd(), (uint64_t)((char *)words - (char *)motet__family), 512), 0);
+        all[n++] = (kill_part){words, 64 * sizeof *words};
     }
     return all;
 }
 
 static void begin(void)
 {
-#if defined(TEST_UNDER_TSAN) || defined(TEST_UNDER_ASAN)
-    SKIP("a sanitizer's own code would be stepped too");
-#endif
-    CHECK_EQ(setenv("MOTET_ARENA_SIZE", "768K", 1), 0);
-    motet__family_places_most = 5;
-    CHECK_EQ(motet__family_open(), 0);
+    members_begin();
     CHECK_GE(arena_here()->spans, SPANS);
-    root = motet__family_tag;
-    child = new_member();
-    burier = new_member();
-    other = new_member();
     for (int i = 0; i < KNOWN; i++)
         known[i] = motet__arena_alloc(SMALL, ARENA_PLAIN);
     motet__arena_flush();
@@ -169,17 +143,14 @@ static void begin_counted(void)
 static kill_report try_all(void (*operation)(void), void (*recovery)(void *arg))
 {
     act.operation = operation;
-    kill_case c = {.parts = parts(), .operation = operate, .recover = recovery, .check = check, .intrude = intrude};
-    c.real_deaths = 4;
-    c.steps_max = act.steps_max ? act.steps_max : 10000;
-    kill_report r;
     CHECK_PTR(motet__arena_check(), NULL);
-    if (kill_points(&c, &r) == -ENOTSUP)
-        SKIP(r.why);
-    LOG("%u instructions, %lu moments of death, %lu recoveries checked: %s (instruction %u, another's after %u, "
-        "burier's %u)",
-        r.steps, r.deaths, r.recovered, r.why ? r.why : "all fine", r.at.step, r.at.intrusion, r.at.recovery);
-    return r;
+    return kill_try("arena", &(kill_case){.parts = parts(),
+                                          .operation = operate,
+                                          .recover = recovery,
+                                          .check = check,
+                                          .intrude = intrude,
+                                          .real_deaths = 4,
+                                          .steps_max = act.steps_max ? act.steps_max : 10000});
 }
 
 static void run(void (*operation)(void)) { CHECK_PTR(try_all(operation, recover).why, NULL); }
@@ -318,8 +289,6 @@ TEST_OPT(counted_and_dropped_by_the_other, .timeout_s = 120)
 }
 
 /* ---- mistakes: each must be found ------------------------------------------------------------------ */
-
-static void forgets(void *arg) {}
 
 TEST_OPT(flaw_nobody_buries, .timeout_s = 120)
 {
