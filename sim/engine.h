@@ -11,6 +11,9 @@
  * data, at S. And all addresses are the same from run to run (the program is not position-independent; heap and stacks lie
  * at fixed places), since motet hashes some.
  *
+ * The explorer's functions run on the virtual threads' stacks, and not the same ones each time: an answer that is given takes
+ * fewer than one that is chosen. So what lies in a frame that is left must decide nothing.
+ *
  * Virtual threads have their own thread-local data: at the start as many real threads are made, which never run; a virtual
  * thread runs with the thread pointer of one of them. */
 #ifndef MOTET_SIM_ENGINE_H
@@ -93,7 +96,8 @@ typedef struct loc {
     /* of this execution, if `epoch` is its number */
     uint32_t epoch;
     uint8_t size;
-    uint16_t n; /* stores, in modification order; the last one's value is what memory holds */
+    uint16_t n;      /* stores, in modification order; the last one's value is what memory holds */
+    uint64_t latest; /* what was stored there last, whichever part by whichever access: spinners wait for that */
     store *stores;
     marks *seq_cst;    /* by steps */
     marks *by_thread;  /* by each thread's clock */
@@ -144,7 +148,7 @@ typedef struct thread {
     uint32_t yielded_at;
     unsigned looked_count, looked_next;
     struct {
-        const volatile void *addr;
+        loc *loc;
         uint64_t value;
         const char *at;
         uint8_t size;
@@ -322,6 +326,8 @@ void sim_memory_looked(loc *l);
 void sim_memory_fence(int order);
 /* What memory holds, which is what the last store in modification order has written. */
 uint64_t sim_memory_latest(const volatile void *p, unsigned size);
+/* What was stored there last, wherever it lay: `l` may be of a frame that is left, and memory what came to lie there. */
+uint64_t sim_memory_stored(const loc *l, unsigned size);
 void sim_memory_started(thread *parent, thread *child);
 void sim_memory_joined(thread *t, thread *ended);
 

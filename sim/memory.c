@@ -53,6 +53,7 @@ static void forget(loc *l)
 {
     l->n = 1;
     l->stores[0] = (store){.value = get(l->addr, l->size)};
+    l->latest = get(l->addr, l->wide ? 8 : l->size);
     l->seq_cst->n = 0;
     for (int i = 0; i < THREADS_MAX; i++)
         l->by_thread[i].n = 0;
@@ -121,16 +122,32 @@ void sim_memory_reset(void) { memset(&S->fences, 0, sizeof S->fences); }
 
 uint64_t sim_memory_latest(const volatile void *p, unsigned size) { return get(p, size); }
 
-static void look(thread *t, const loc *l, uint64_t value)
+uint64_t sim_memory_stored(const loc *l, unsigned size) { return cut(l->latest, size); }
+
+/* The last store of modification order. */
+static void put_latest(loc *l, uint64_t value)
+{
+    put(l->addr, l->size, value);
+    l->latest = (l->latest & ~cut(UINT64_MAX, l->size)) | value;
+    loc *other = l->other;
+    if (!other)
+        return;
+    if ((uintptr_t)l->addr % 8 == 4)
+        other->latest = cut(other->latest, 4) | value << 32;
+    else if (l->size == 8)
+        other->latest = value >> 32;
+}
+
+static void look(thread *t, loc *l, uint64_t value)
 {
     unsigned i = 0;
-    while (i < t->looked_count && t->looked[i].addr != l->addr)
+    while (i < t->looked_count && t->looked[i].loc != l)
         i++;
     if (i == LOOKED_MAX)
         i = t->looked_next++ % LOOKED_MAX;
     else if (i == t->looked_count)
         t->looked_count++;
-    t->looked[i].addr = l->addr;
+    t->looked[i].loc = l;
     t->looked[i].size = l->size;
     t->looked[i].at = t->at;
     t->looked[i].value = value;
@@ -211,7 +228,7 @@ static unsigned insert(loc *l, unsigned pos, const store *s)
 {
     if (!S->search.weak) {
         l->stores[0] = *s;
-        put(l->addr, l->size, s->value);
+        put_latest(l, s->value);
         return 0;
     }
     if (l->n == HISTORY_MAX) {
@@ -230,7 +247,7 @@ static unsigned insert(loc *l, unsigned pos, const store *s)
     }
     l->stores[pos] = *s;
     if (pos == l->n++)
-        put(l->addr, l->size, s->value);
+        put_latest(l, s->value);
     return pos;
 }
 
