@@ -40,7 +40,9 @@ static void failed(const sim_scenario *s, const run_plan *plan, run_result *ret)
     uint32_t n = q->taken_count < DEVIATIONS_MAX ? q->taken_count : DEVIATIONS_MAX;
     memcpy(found, q->taken, n * sizeof *found);
     if (sim_replay(s, plan->weak, found, n, false) != RAN_FAILED) {
-        snprintf(ret->message, sizeof ret->message, "%s (and the replay does not fail)", S->message);
+        size_t at = strlen(ret->message);
+        snprintf(ret->message + at, sizeof ret->message - at, " (and the replay does not fail)");
+        memcpy(ret->deviations, found, n * sizeof *found);
     } else {
         deviation *d = ret->deviations;
         memcpy(d, q->taken, q->taken_count * sizeof *d);
