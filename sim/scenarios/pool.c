@@ -226,6 +226,56 @@ SIM_SCENARIO(pool_three_tasks, .about = "two workers; closed while they fall asl
     SIM_CHECK_EQ(ran, 3);
 }
 
+/* ---- initializers that fail ------------------------------------------------------------------------ */
+
+static uint32_t initialized;
+static motet_future *promise;
+
+static int fail_first(void *arg) { return atomic_add_relaxed(&initialized, 1) == 0 ? -EXDEV : 0; }
+
+static int fail_second(void *arg) { return atomic_add_relaxed(&initialized, 1) == 1 ? -EXDEV : 0; }
+
+SIM_SCENARIO(pool_initializer_fails,
+             .about = "the first of two that initialize fails: no pool, and nothing of it is left", .steps_max = 20000)
+{
+    motet_pool_options opt = {.workers = 2, .initializer = fail_first};
+    SIM_CHECK_EQ(motet_thread_pool_open(&pool, &opt), -EXDEV);
+    SIM_CHECK(pool == NULL);
+    sim_join_all();
+    SIM_CHECK_EQ(initialized, 2);
+    SIM_CHECK_EQ(sim_allocated(), 0);
+}
+
+MOTET_TASK(awaits_promise, int, int)
+{
+    *out = *in;
+    return motet_future_wait(promise, MOTET_FOREVER);
+}
+
+SIM_SCENARIO(pool_initializer_fails_later,
+             .about = "a stand-in's initializer fails: what is pending is over, or has run", .steps_max = 20000)
+{
+    motet_pool_options opt = {.workers = 1, .initializer = fail_second};
+    motet_future *waits, *f;
+    int in = 5;
+    SIM_CHECK_EQ(motet_promise_new(&promise, 0), 0);
+    SIM_CHECK_EQ(motet_thread_pool_open(&pool, &opt), 0);
+    SIM_CHECK_EQ(awaits_promise_submit(pool, &in, &waits), 0);
+    int e = twice_submit(pool, &in, &f);
+    SIM_CHECK(e == 0 || e == -EXDEV);
+    SIM_CHECK_EQ(motet_promise_set(promise, (motet_bytes){NULL, 0}, 0), 0);
+    SIM_CHECK_EQ(motet_future_wait(waits, MOTET_FOREVER), 0);
+    SIM_CHECK_EQ(motet_future_code(waits), 0); /* it had begun */
+    if (e == 0) {
+        SIM_CHECK_EQ(motet_future_wait(f, MOTET_FOREVER), 0);
+        SIM_CHECK_EQ(motet_future_code(f), ran ? 0 : -EXDEV);
+        motet_future_unref(f);
+    }
+    motet_future_unref(waits);
+    motet_future_unref(promise);
+    close_pool();
+}
+
 /* ---- tasks that nobody asks after ------------------------------------------------------------------ */
 
 static void submits_three(void *arg)
