@@ -204,6 +204,7 @@ static void become_guard(void)
     announce(&c->guard);
     atomic_store_release(&c->zygote.tag, 0);
     motet__process_bury(was);
+    motet__slots_take_back(); /* it had been the zygote before */
     /* What it had watched, or adopted. */
     motet__strangers_find();
     sys_epoll_add(w.epoll, motet__process.guard_bell, EVENT_GUARD_BELL, true);
@@ -237,7 +238,10 @@ static void reap(void)
 static void handle(uint64_t event)
 {
     switch (event) {
-    case EVENT_BELL: motet__zygote_serve(); break;
+    case EVENT_BELL:
+        if (!w.is_guard) /* since an event before this one: the next zygote hears it too */
+            motet__zygote_serve();
+        break;
     case EVENT_CHILD:
         sys_signalfd_drain(w.signals);
         reap();
