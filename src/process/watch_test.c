@@ -111,3 +111,21 @@ TEST(a_start_outlives_two_guards)
     CHECK_EQ(code, 3);
     motet_thread_free(t);
 }
+
+/* However many are started meanwhile. */
+TEST(one_that_dies_before_it_runs_is_not_forgotten)
+{
+    enum { STARTS = 1600 };
+    motet_thread *t;
+    int code = 0;
+    CHECK_EQ(motet_init(NULL, NULL), 0);
+    other spare = stopped_spare();
+    CHECK_EQ(motet_thread_start(&t, start_one, (void *)3, NULL), 0);
+    await_slot(SLOT_TAKEN);
+    for (int i = 0; i < STARTS; i++)
+        CHECK_EQ(finish(start_with(return_value, (void *)1, NULL)), 1);
+    kill_one(spare);
+    CHECK_EQ(motet_thread_join(t, &code, MOTET_FOREVER), 0);
+    CHECK_EQ(code, -SIGKILL);
+    motet_thread_free(t);
+}

@@ -12,8 +12,8 @@ static control *the_control(void) { return motet__process.control; }
 
 /* ---- whose slot a child has ------------------------------------------------------------------------ */
 
-/* By pid, in a table that is twice as large as it can be filled; a pid of 0 is free, -1 was one. What is not found here
- * is looked for in the arena. */
+/* By pid, in a table that is twice as large as there can be children; a pid of 0 is free, -1 was one. A child that is to be
+ * a process and is none yet stands here alone; others that are not found, of another watcher, are looked for in the arena. */
 typedef struct known {
     pid_t pid;
     uint32_t number;
@@ -37,15 +37,33 @@ void motet__children_forget(void)
 /* Pids of late lie side by side: then a copy for each fork is made of few pages. */
 static uint32_t place_of(pid_t pid) { return (uint32_t)pid % KNOWN_SIZE; }
 
-static void know(pid_t pid, uint32_t number, uint64_t turn, member_tag tag, bool executes)
+static void enter_known(known k)
 {
-    if (known_used >= KNOWN_SIZE * 3 / 4)
-        motet__children_forget(); /* those that are forgotten are found the slow way */
-    uint32_t i = place_of(pid);
+    uint32_t i = place_of(k.pid);
     while (known_children[i].pid > 0)
         i = (i + 1) % KNOWN_SIZE;
     known_used += known_children[i].pid == 0;
-    known_children[i] = (known){pid, number, turn, tag, executes};
+    known_children[i] = k;
+}
+
+/* Makes free what was one. */
+static void tidy_known(void)
+{
+    static known kept[MEMBERS_MAX]; /* each has a place of its own among the members */
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < KNOWN_SIZE && n < MEMBERS_MAX; i++)
+        if (known_children[i].pid > 0)
+            kept[n++] = known_children[i];
+    motet__children_forget();
+    for (uint32_t i = 0; i < n; i++)
+        enter_known(kept[i]);
+}
+
+static void know(known k)
+{
+    if (known_used >= KNOWN_SIZE * 3 / 4)
+        tidy_known();
+    enter_known(k);
 }
 
 static bool take_known(pid_t pid, known *ret)
@@ -320,7 +338,7 @@ static void serve(uint32_t i)
         refuse(s, taken, pid);
         return;
     }
-    know(pid, i, slot_turn_of(taken), (member_tag)tag, executes);
+    know((known){pid, i, slot_turn_of(taken), (member_tag)tag, executes});
     if (atomic_load_relaxed(&s->word) == taken)
         atomic_store_relaxed(&s->pid, pid); /* the child writes the same */
 }
