@@ -199,8 +199,9 @@ static int ask_zygote(const request *r, motet_process *p)
         motet__slot_free(s, p->turn);
         return code_of_value(slot_value_of(word));
     }
-    p->pid = atomic_load_relaxed(&s->pid);
-    p->tag = atomic_load_relaxed(&s->tag);
+    uint64_t who = atomic_load_relaxed(&s->who);
+    p->pid = who_pid(who);
+    p->tag = who_tag(who);
     return 0;
 }
 

@@ -102,12 +102,20 @@ typedef struct slot {
     /* Written by the starter before ASKED, and good while the turn is the same. */
     member_tag starter;
     parcel *parcel;
-    /* Written by the new process before RUNNING (pid: by the zygote too). */
-    member_tag tag;
-    pid_t pid;
-    int32_t returned; /* what the body returned, all of it; before `said` */
-    uint64_t said;    /* turn, and code_to_value of the exit code that follows from it */
+    /* Who runs here, pid and tag: written by the new process before RUNNING, by compare-and-swap, so that one that a dead
+     * zygote had made for the same start, and is late, doesn't write over it. By the zygote of one that didn't come so far: no
+     * tag. */
+    uint64_t who;
+    /* Written by a body that has returned, which may belong to a start of long ago (MOTET_FORK, whose starter died): so each
+     * has the turn in it, and is changed by compare-and-swap from what stands there at the beginning. */
+    uint64_t returned; /* all that it returned : 32, low half of the turn : 32; at first 0. Before `said` */
+    uint64_t said;     /* turn, and code_to_value of the exit code that follows from it; at first CLAIMED, 0 */
 } slot;
+
+static inline uint64_t slot_who(pid_t pid, member_tag tag) { return (uint64_t)(uint32_t)pid << 32 | tag; }
+static inline pid_t who_pid(uint64_t who) { return (pid_t)(who >> 32); }
+static inline member_tag who_tag(uint64_t who) { return (member_tag)who; }
+static inline uint64_t slot_returned(int value, uint64_t turn) { return (uint32_t)value | turn << 32; }
 
 /* A part of the program, as the zygote has it. */
 typedef struct segment {

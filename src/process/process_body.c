@@ -146,12 +146,25 @@ int motet__process_run_task(const motet_task *task, motet_bytes in)
 
 void motet__process_finish(slot *s, uint64_t turn, int code)
 {
-    atomic_store_relaxed(&s->returned, code);
+    uint64_t none = slot_returned(0, turn);
+    atomic_cas_relaxed(&s->returned, &none, slot_returned(code, turn));
+    none = slot_word(SLOT_CLAIMED, 0, turn);
     /* What the kernel will say too, as long as anybody is there to ask it. Publishes the above. */
-    atomic_store_release(&s->said, slot_word(SLOT_ENDED, code_to_value(code & 0xff), turn));
+    atomic_cas_release(&s->said, &none, slot_word(SLOT_ENDED, code_to_value(code & 0xff), turn));
     motet__exit_run();
     sys_stdio_flush();
     sys_exit_now(code & 0xff);
+}
+
+/* Writes into the slot who runs here. False: the start is another's by now. */
+static bool sign(slot *s, uint64_t taken, member_tag tag)
+{
+    uint64_t was = atomic_load_seq_cst(&s->who);
+    do { /* in this order: whoever comes for the start after this look changes what was read before it */
+        if (atomic_load_seq_cst(&s->word) != taken)
+            return false;
+    } while (!atomic_cas_seq_cst(&s->who, &was, slot_who(sys_pid(), tag)));
+    return true;
 }
 
 void motet__process_main(slot *s, uint64_t taken, member_tag tag, bool executed)
@@ -160,8 +173,8 @@ void motet__process_main(slot *s, uint64_t taken, member_tag tag, bool executed)
     work w = {0};
     if (motet__member_become_child(tag) < 0)
         sys_exit_now(GIVEN_UP); /* the zygote has died, and another one makes this process */
-    atomic_store_relaxed(&s->tag, tag);
-    atomic_store_relaxed(&s->pid, sys_pid());
+    if (!sign(s, taken, tag))
+        sys_exit_now(GIVEN_UP);
     int e = take_all(&w, s, executed);
     /* Alive after all was copied: so it was not freed before. */
     if (!motet__member_alive(s->starter))

@@ -79,7 +79,7 @@ static int said_or_killed(const motet_process *p)
 static int result_of(const motet_process *p, int code)
 {
     int said;
-    return has_said(p, &said) && said == code ? atomic_load_relaxed(&p->slot->returned) : code;
+    return has_said(p, &said) && said == code ? (int)(uint32_t)atomic_load_relaxed(&p->slot->returned) : code;
 }
 
 /* No watcher is left to say so. */

@@ -28,9 +28,9 @@ static bool try_claim(slot *s, member_tag self, uint64_t *ret_turn)
     if (!atomic_cas_acq_rel(&s->word, &word, slot_word(SLOT_CLAIMED, self, turn)))
         return false;
     atomic_store_relaxed(&s->starter, self);
-    atomic_store_relaxed(&s->tag, 0);
-    atomic_store_relaxed(&s->pid, 0);
-    atomic_store_relaxed(&s->said, 0);
+    atomic_store_relaxed(&s->who, 0);
+    atomic_store_relaxed(&s->returned, slot_returned(0, turn));
+    atomic_store_relaxed(&s->said, slot_word(SLOT_CLAIMED, 0, turn));
     *ret_turn = turn;
     return true;
 }

@@ -3,6 +3,8 @@
  * stopped. */
 #include "process/test_process.h"
 
+#include "family/claim.h"
+
 TEST_SETTLE(close_processes);
 
 static control *the_control(void) { return motet__process.control; }
@@ -128,4 +130,85 @@ TEST(one_that_dies_before_it_runs_is_not_forgotten)
     CHECK_EQ(motet_thread_join(t, &code, MOTET_FOREVER), 0);
     CHECK_EQ(code, -SIGKILL);
     motet_thread_free(t);
+}
+
+static int note_itself(void *arg)
+{
+    board *b = arg;
+    b->values[1] = getpid();
+    return wait_at_gate(b);
+}
+
+static int start_and_compare(void *arg)
+{
+    board *b = arg;
+    motet_process *p = start_with(note_itself, b, NULL);
+    await_word(&b->count, 1);
+    b->values[0] = motet_process_pid(p);
+    raise_word(&b->gate);
+    return finish(p);
+}
+
+/* Of two that were made for one start the first writes last, what it is. */
+TEST(one_that_comes_too_late_leaves_nothing_in_the_slot)
+{
+    board *b = board_new();
+    family *f = motet__family;
+    other spare = stopped_spare();
+    motet_process *starter = start_by(MOTET_FORK, start_and_compare, b);
+    slot *s = await_slot(SLOT_TAKEN);
+    stop(motet_process_pid(starter));
+    /* As if who recovers had been stopped: so the place that was claimed for the first one is not given back. */
+    while (claim_acquire(&f->recovering, MOTET_NOWAIT, false) < 0)
+        motet_yield();
+    replace(false);
+    while (slot_state_of(atomic_load_seq_cst(&s->word)) != SLOT_RUNNING)
+        motet_yield();
+    CHECK_EQ(kill(spare.pid, SIGCONT), 0);
+    await_gone(spare.pid, spare.started);
+    claim_release(&f->recovering);
+    CHECK_EQ(kill(motet_process_pid(starter), SIGCONT), 0);
+    CHECK_EQ(finish(starter), 5);
+    CHECK_EQ(b->values[0], b->values[1]);
+    motet_shared_free(b);
+}
+
+/* ---- what is left ---------------------------------------------------------------------------------- */
+
+static int start_fork_and_stay(void *arg)
+{
+    board *b = arg;
+    start_by(MOTET_FORK, wait_at_gate, b);
+    await_word(&b->count, 1);
+    return run_for_ever(b);
+}
+
+static int wait_for_other(void *arg)
+{
+    board *b = arg;
+    await_word(&b->other, 1);
+    return 0;
+}
+
+/* Its starter's slots are others' by then. */
+TEST(a_fork_that_outlives_its_starter_says_nothing_in_its_slot)
+{
+    board *b = board_new();
+    motet_process *starter = start_with(start_fork_and_stay, b, NULL);
+    await_word(&b->count, 2);
+    slot *forked = await_slot(SLOT_CLAIMED);
+    CHECK_EQ(motet_process_kill(starter), 0);
+    CHECK_EQ(finish(starter), -SIGKILL);
+    motet_process *filler = start_with(wait_for_other, b, NULL), *p = start_with(return_value, (void *)1000, NULL);
+    CHECK_PTR(p->slot, forked);
+    while (slot_state_of(atomic_load_seq_cst(&forked->word)) != SLOT_ENDED)
+        motet_yield();
+    uint32_t deaths = motet__family_deaths();
+    raise_word(&b->gate);
+    while (motet__family_deaths() == deaths)
+        motet_yield();
+    CHECK_EQ(finish(p), 1000);
+    raise_word(&b->other);
+    CHECK_EQ(finish(filler), 0);
+    motet_shared_free(b);
 }

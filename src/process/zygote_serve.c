@@ -130,7 +130,7 @@ static slot *running_with(pid_t pid, uint64_t *ret_word)
     for (uint32_t i = 0; i < n; i++) {
         slot *s = &c->slots[i];
         *ret_word = atomic_load_acquire(&s->word);
-        if (slot_state_of(*ret_word) == SLOT_RUNNING && atomic_load_relaxed(&s->pid) == pid)
+        if (slot_state_of(*ret_word) == SLOT_RUNNING && who_pid(atomic_load_relaxed(&s->who)) == pid)
             return s;
     }
     return NULL;
@@ -166,7 +166,7 @@ void motet__child_ended(pid_t pid, int code)
     uint64_t word = atomic_load_acquire(&s->word);
     if (slot_turn_of(word) == k.turn && (slot_state_of(word) == SLOT_RUNNING || slot_state_of(word) == SLOT_TAKEN)) {
         if (slot_state_of(word) == SLOT_TAKEN)
-            atomic_store_relaxed(&s->tag, 0);
+            atomic_store_seq_cst(&s->who, slot_who(pid, 0));
         if (slot_state_of(word) == SLOT_TAKEN && (code == GIVEN_UP || (code >= 0 && !k.executes)))
             gave_up(s, word, k.tag);
         else
@@ -339,8 +339,6 @@ static void serve(uint32_t i)
         return;
     }
     know((known){pid, i, slot_turn_of(taken), (member_tag)tag, executes});
-    if (atomic_load_relaxed(&s->word) == taken)
-        atomic_store_relaxed(&s->pid, pid); /* the child writes the same */
 }
 
 void motet__zygote_serve(void)

@@ -111,7 +111,8 @@ static void end_buried(void)
     for (uint32_t i = 0; i < n; i++) {
         uint64_t word = atomic_load_acquire(&c->slots[i].word);
         member_tag tag = slot_value_of(word);
-        if (slot_state_of(word) == SLOT_RUNNING && !motet__member_alive(tag) && !sys_has_child(c->slots[i].pid))
+        if (slot_state_of(word) == SLOT_RUNNING && !motet__member_alive(tag) &&
+            !sys_has_child(who_pid(c->slots[i].who)))
             motet__slot_end(&c->slots[i], word, tag, code_of_stranger(tag, -1));
     }
 }
