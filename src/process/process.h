@@ -237,13 +237,16 @@ void motet__slot_free(slot *s, uint64_t turn);
 /* A step by compare-and-swap, counted and with all who wait told. */
 bool motet__slot_step(slot *s, uint64_t from, uint64_t to, bool wake);
 
+/* The start fails, with -errno; frees the slot of a dead starter. `word`: ASKED or TAKEN. */
+void motet__slot_fail(slot *s, uint64_t word, int code);
+
 /* The process of a slot has ended: buries it, says how it ended, and frees the slot of a dead starter. `word`: RUNNING or TAKEN. */
 void motet__slot_end(slot *s, uint64_t word, member_tag tag, int code);
 
 /* Frees what a dead member had claimed. */
 void motet__slots_sweep(member_tag dead);
 
-/* Buries a member, with proof of its end, and sweeps its slots. Nothing when that was done. */
+/* Buries a member, with proof of its end, and sweeps its slots. Nothing where that was done. */
 void motet__process_bury(member_tag dead);
 
 /* ---- process_place.c ------------------------------------------------------------------------------- */

@@ -180,7 +180,7 @@ void motet__process_main(slot *s, uint64_t taken, member_tag tag, bool executed)
     if (!motet__member_alive(s->starter))
         sys_exit_now(GIVEN_UP);
     if (e < 0) {
-        motet__slot_step(s, taken, slot_word(SLOT_FAILED, code_to_value(e), turn), true);
+        motet__slot_fail(s, taken, e);
         sys_exit_now(GIVEN_UP);
     }
     if (!motet__slot_step(s, taken, slot_word(SLOT_RUNNING, tag, turn), true))

@@ -38,9 +38,12 @@ static bool try_claim(slot *s, member_tag self, uint64_t *ret_turn)
 slot *motet__slot_claim(uint64_t *ret_turn)
 {
     control *c = the_control();
-    member_tag self = motet__family_self();
-    /* Before the first claim, so that a sweep after this process's death looks for it. */
-    atomic_store_release(&c->starts[tag_place(self)], self);
+    member_tag self = motet__family_self(), was = atomic_load_acquire(&c->starts[tag_place(self)]);
+    if (was != self) {
+        motet__slots_sweep(was); /* of who was here before, if nobody came to it */
+        /* Before the first claim, so that a sweep after this process's death looks for it. */
+        atomic_store_release(&c->starts[tag_place(self)], self);
+    }
     for (uint32_t i = 0; i < SLOTS; i++) {
         uint32_t used = atomic_load_acquire(&c->slots_used);
         while (used <= i && !atomic_cas_acq_rel(&c->slots_used, &used, i + 1)) {}
@@ -75,7 +78,7 @@ void motet__slots_sweep(member_tag dead)
     control *c = the_control();
     uint32_t place = tag_place(dead);
     uint32_t claimer = dead;
-    if (atomic_load_acquire(&c->starts[place]) != dead)
+    if (!dead || atomic_load_acquire(&c->starts[place]) != dead)
         return;
     uint32_t n = atomic_load_acquire(&c->slots_used);
     for (uint32_t i = 0; i < n; i++) {
@@ -98,23 +101,34 @@ static bool is_buried(member_tag tag)
 
 void motet__process_bury(member_tag dead)
 {
-    if (!dead || is_buried(dead))
+    if (!dead)
         return;
-    motet__member_bury(dead);
-    if (the_control())
+    if (!is_buried(dead))
+        motet__member_bury(dead);
+    if (the_control()) /* also when that was done: who did it may have died of it */
         motet__slots_sweep(dead);
+}
+
+/* To a word that only the starter steps on from. */
+static void last_step(slot *s, uint64_t word, uint64_t to)
+{
+    if (!motet__slot_step(s, word, to, true))
+        return;
+    /* seq_cst against who buries the starter and then sweeps: one of the two sees the other. */
+    if (!motet__member_alive(atomic_load_relaxed(&s->starter)))
+        atomic_cas_acq_rel(&s->word, &to, slot_word(SLOT_FREE, 0, slot_turn_of(to)));
+}
+
+void motet__slot_fail(slot *s, uint64_t word, int code)
+{
+    last_step(s, word, slot_word(SLOT_FAILED, code_to_value(code), slot_turn_of(word)));
 }
 
 void motet__slot_end(slot *s, uint64_t word, member_tag tag, int code)
 {
-    uint64_t turn = slot_turn_of(word), ended = slot_word(SLOT_ENDED, code_to_value(code), turn);
     /* First, so that who joins the process finds it done and doesn't come in the way. */
     motet__process_bury(tag);
-    if (!motet__slot_step(s, word, ended, true))
-        return;
-    /* seq_cst against who buries the starter and then sweeps: one of the two sees the other. */
-    if (!motet__member_alive(atomic_load_relaxed(&s->starter)))
-        atomic_cas_acq_rel(&s->word, &ended, slot_word(SLOT_FREE, 0, turn));
+    last_step(s, word, slot_word(SLOT_ENDED, code_to_value(code), slot_turn_of(word)));
 }
 
 #endif

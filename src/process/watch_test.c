@@ -212,3 +212,59 @@ TEST(a_fork_that_outlives_its_starter_says_nothing_in_its_slot)
     CHECK_EQ(finish(filler), 0);
     motet_shared_free(b);
 }
+
+static int start_some_and_stay(void *arg)
+{
+    board *b = arg;
+    for (int i = 0; i < 3; i++)
+        start_with(return_value, NULL, NULL);
+    return run_for_ever(b);
+}
+
+static unsigned slots_in_use(void)
+{
+    control *c = the_control();
+    unsigned n = 0;
+    for (uint32_t i = 0; i < atomic_load_acquire(&c->slots_used); i++)
+        n += slot_state_of(atomic_load_seq_cst(&c->slots[i].word)) != SLOT_FREE;
+    return n;
+}
+
+static int start_and_stay(void *arg)
+{
+    start_with(return_value, NULL, NULL);
+    return run_for_ever(arg);
+}
+
+/* Who asked dies while it is being made. */
+TEST(a_start_of_the_dead_leaves_no_slot)
+{
+    board *b = board_new();
+    other spare = stopped_spare();
+    motet_process *starter = start_by(MOTET_FORK, start_and_stay, b);
+    await_slot(SLOT_TAKEN);
+    CHECK_EQ(motet_process_kill(starter), 0);
+    CHECK_EQ(finish(starter), -SIGKILL);
+    CHECK_EQ(kill(spare.pid, SIGCONT), 0);
+    while (slots_in_use())
+        motet_sleep(motet_after(MOTET_MS));
+    motet_shared_free(b);
+}
+
+/* A watcher dies between the burial of a starter and the sweep of its slots. */
+TEST(slots_of_the_buried_are_freed)
+{
+    board *b = board_new();
+    motet_process *starter = start_with(start_some_and_stay, b, NULL);
+    await_word(&b->count, 1);
+    other o = other_of(motet_process_pid(starter));
+    member_tag tag = starter->tag;
+    stop(the_control()->zygote.pid);
+    kill_one(o);
+    motet__member_bury(tag); /* as the zygote would */
+    replace(false);
+    CHECK_EQ(finish(starter), -SIGKILL);
+    while (slots_in_use())
+        motet_sleep(motet_after(MOTET_MS));
+    motet_shared_free(b);
+}

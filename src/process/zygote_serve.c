@@ -152,7 +152,7 @@ static void unknown_ended(pid_t pid, int code)
 static void gave_up(slot *s, uint64_t word, member_tag tag)
 {
     motet__process_bury(tag);
-    motet__slot_step(s, word, slot_word(SLOT_FAILED, code_to_value(-EAGAIN), slot_turn_of(word)), true);
+    motet__slot_fail(s, word, -EAGAIN);
 }
 
 void motet__child_ended(pid_t pid, int code)
@@ -222,8 +222,7 @@ static void become_child(void)
 __attribute__((noreturn)) static void be_child(slot *s, uint64_t taken, member_tag tag)
 {
     if (s->parcel->method == MOTET_SPAWN) {
-        int e = exec_program(s, taken, tag);
-        motet__slot_step(s, taken, slot_word(SLOT_FAILED, code_to_value(e), slot_turn_of(taken)), true);
+        motet__slot_fail(s, taken, exec_program(s, taken, tag));
         sys_exit_now(1);
     }
     motet__process_main(s, taken, tag, false);
@@ -304,11 +303,6 @@ static pid_t make_child(order o)
     return pid;
 }
 
-static void refuse(slot *s, uint64_t word, int code)
-{
-    motet__slot_step(s, word, slot_word(SLOT_FAILED, code_to_value(code), slot_turn_of(word)), true);
-}
-
 static void serve(uint32_t i)
 {
     control *c = the_control();
@@ -322,7 +316,7 @@ static void serve(uint32_t i)
     }
     int64_t tag = motet__member_claim();
     if (tag < 0) {
-        refuse(s, asked, (int)tag);
+        motet__slot_fail(s, asked, (int)tag);
         return;
     }
     uint64_t taken = slot_word(SLOT_TAKEN, motet__watcher()->self, slot_turn_of(asked));
@@ -335,7 +329,7 @@ static void serve(uint32_t i)
     pid_t pid = make_child((order){s, taken, (member_tag)tag});
     if (pid < 0) {
         motet__member_unclaim((member_tag)tag);
-        refuse(s, taken, pid);
+        motet__slot_fail(s, taken, pid);
         return;
     }
     know((known){pid, i, slot_turn_of(taken), (member_tag)tag, executes});
@@ -369,7 +363,7 @@ void motet__zygote_refuse_all(int code)
     for (uint32_t i = 0; i < n; i++) {
         uint64_t word = atomic_load_acquire(&c->slots[i].word);
         if (slot_state_of(word) == SLOT_ASKED)
-            refuse(&c->slots[i], word, code);
+            motet__slot_fail(&c->slots[i], word, code);
     }
 }
 

@@ -115,6 +115,11 @@ static void end_buried(void)
             !sys_has_child(who_pid(c->slots[i].who)))
             motet__slot_end(&c->slots[i], word, tag, code_of_stranger(tag, -1));
     }
+    for (uint32_t i = 0; i < MEMBERS_MAX; i++) {
+        member_tag starter = atomic_load_acquire(&c->starts[i]);
+        if (starter && !motet__member_alive(starter))
+            motet__slots_sweep(starter);
+    }
 }
 
 void motet__strangers_find(void)
