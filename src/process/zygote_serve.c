@@ -210,6 +210,7 @@ typedef struct order {
     slot *s;
     uint64_t taken;
     member_tag tag;
+    bool executes;
 } order;
 
 static void become_child(void)
@@ -219,13 +220,13 @@ static void become_child(void)
     sys_set_comm(motet__process.comm);
 }
 
-__attribute__((noreturn)) static void be_child(slot *s, uint64_t taken, member_tag tag)
+__attribute__((noreturn)) static void be_child(order o)
 {
-    if (s->parcel->method == MOTET_SPAWN) {
-        motet__slot_fail(s, taken, exec_program(s, taken, tag));
+    if (o.executes) {
+        motet__slot_fail(o.s, o.taken, exec_program(o.s, o.taken, o.tag));
         sys_exit_now(1);
     }
-    motet__process_main(s, taken, tag, false);
+    motet__process_main(o.s, o.taken, o.tag, false);
 }
 
 /* Touches what a beginning needs, so that its pages are there then: the allocator, stdio, control, the family. */
@@ -251,7 +252,7 @@ __attribute__((noreturn)) static void be_spare(int pipe)
     sys_close(pipe);
     if (n != (ssize_t)sizeof o)
         sys_exit_now(GIVEN_UP);
-    be_child(o.s, o.taken, o.tag);
+    be_child(o);
 }
 
 void motet__zygote_forget_spare(void)
@@ -298,7 +299,7 @@ static pid_t make_child(order o)
     pid = sys_fork();
     if (pid == 0) {
         become_child();
-        be_child(o.s, o.taken, o.tag);
+        be_child(o);
     }
     return pid;
 }
@@ -326,7 +327,8 @@ static void serve(uint32_t i)
         return;
     }
     bool executes = s->parcel->method == MOTET_SPAWN;
-    pid_t pid = make_child((order){s, taken, (member_tag)tag});
+    /* Alive after that was read: so the parcel had not been freed. A program that nobody asked for must not run. */
+    pid_t pid = motet__member_alive(s->starter) ? make_child((order){s, taken, (member_tag)tag, executes}) : -ESRCH;
     if (pid < 0) {
         motet__member_unclaim((member_tag)tag);
         motet__slot_fail(s, taken, pid);
