@@ -43,6 +43,13 @@ static void stop(pid_t pid)
     while (state[0] != 'T');
 }
 
+static pid_t parent_of(pid_t pid)
+{
+    char parent[32];
+    stat_word_of(pid, 1, parent);
+    return atoi(parent);
+}
+
 static void kill_one(other o)
 {
     CHECK_EQ(kill(o.pid, SIGKILL), 0);
@@ -266,5 +273,22 @@ TEST(slots_of_the_buried_are_freed)
     CHECK_EQ(finish(starter), -SIGKILL);
     while (slots_in_use())
         motet_sleep(motet_after(MOTET_MS));
+    motet_shared_free(b);
+}
+
+/* ---- watchers -------------------------------------------------------------------------------------- */
+
+/* What a dead zygote leaves comes to the guard, also to one that was a zygote. */
+TEST(a_new_guard_adopts_as_well)
+{
+    board *b = board_new();
+    replace(true);
+    motet_process *p = start_by(MOTET_FORKSERVER, wait_at_gate, b);
+    await_word(&b->count, 1);
+    CHECK_EQ(parent_of(motet_process_pid(p)), the_control()->zygote.pid);
+    replace(false);
+    CHECK_EQ(parent_of(motet_process_pid(p)), the_control()->guard.pid);
+    raise_word(&b->gate);
+    CHECK_EQ(finish(p), 5);
     motet_shared_free(b);
 }

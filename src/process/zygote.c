@@ -95,6 +95,7 @@ __attribute__((noreturn)) static void zygote_main(member_tag tag)
     w.zygote = 0;
     w.spare_pipe = -1;
     motet__children_forget();
+    sys_adopt_orphans(); /* which a copy doesn't by itself */
     int e = motet__member_become(tag);
     if (e < 0)
         fail(e);
