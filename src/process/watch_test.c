@@ -5,6 +5,9 @@
 
 #include "family/claim.h"
 
+#include <sys/mman.h>
+#include <sys/prctl.h>
+
 TEST_SETTLE(close_processes);
 
 static control *the_control(void) { return motet__process.control; }
@@ -292,3 +295,65 @@ TEST(a_new_guard_adopts_as_well)
     CHECK_EQ(finish(p), 5);
     motet_shared_free(b);
 }
+
+typedef struct trace {
+    uint32_t ready;
+    other root, guard, zygote, member;
+} trace;
+
+static trace *seen;
+
+static int stay(void *arg)
+{
+    seen->member = other_of(getpid());
+    atomic_store_seq_cst(&seen->ready, 1);
+    for (;;)
+        pause();
+    return 0;
+}
+
+static void be_root(bool exits)
+{
+    motet_process *p;
+    CHECK_EQ(motet_init(NULL, NULL), 0);
+    control *c = the_control();
+    seen->guard = other_of(c->guard.pid);
+    seen->zygote = other_of(c->zygote.pid);
+    CHECK_EQ(motet_process_start(&p, stay, NULL, &(motet_process_options){.daemon = true}), 0);
+    if (exits) {
+        while (atomic_load_seq_cst(&seen->ready) != 1)
+            motet_yield();
+        stop(seen->guard.pid);
+        atomic_store_seq_cst(&seen->ready, 2);
+        exit(0);
+    }
+    for (;;)
+        pause();
+}
+
+static void end_with_a_stopped_guard(bool exits)
+{
+    seen = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(seen != MAP_FAILED);
+    pid_t root = fork();
+    if (root == 0)
+        be_root(exits);
+    while (atomic_load_seq_cst(&seen->ready) < (exits ? 2 : 1))
+        motet_yield();
+    if (exits) {
+        await_gone(seen->member.pid, seen->member.started);
+        motet_sleep(motet_after(20 * MOTET_MS)); /* by then it waits for its watchers */
+    } else {
+        stop(seen->guard.pid);
+    }
+    CHECK_EQ(kill(root, SIGKILL), 0);
+    CHECK_EQ(waitpid(root, NULL, 0), root);
+    await_gone(seen->member.pid, seen->member.started);
+    await_gone(seen->zygote.pid, seen->zygote.started);
+    await_gone(seen->guard.pid, seen->guard.started);
+    munmap(seen, sizeof *seen);
+}
+
+TEST(a_stopped_guard_does_not_outlive_its_root) { end_with_a_stopped_guard(false); }
+
+TEST(nor_one_whose_root_is_killed_on_its_way_out) { end_with_a_stopped_guard(true); }

@@ -225,11 +225,13 @@ void motet__family_end(uint32_t how)
     uint32_t going_on = GOING_ON;
     /* seq_cst: who becomes a member after this sees it, and who became one before is found below. */
     atomic_cas_seq_cst(&c->ending, &going_on, how);
-    bool in_order = atomic_load_relaxed(&c->ending) == ENDING_IN_ORDER && !sys_pidfd_ended(w->root);
-    if (!w->is_guard && in_order) { /* that is the guard's */
-        struct pollfd ended = {.fd = w->guard_fd, .events = POLLIN};
-        while (sys_poll(&ended, 1, MOTET_FOREVER) < 0) {}
+    if (!w->is_guard && atomic_load_relaxed(&c->ending) == ENDING_IN_ORDER) { /* that is the guard's */
+        struct pollfd ended[] = {{.fd = w->guard_fd, .events = POLLIN}, {.fd = w->root, .events = POLLIN}};
+        while (sys_poll(ended, 2, MOTET_FOREVER) < 0) {}
     }
+    bool in_order = atomic_load_relaxed(&c->ending) == ENDING_IN_ORDER && !sys_pidfd_ended(w->root);
+    if (!w->is_guard && !in_order)
+        sys_pidfd_kill(w->guard_fd, SIGCONT); /* should it be stopped: nobody else is left to let it go on */
     end_zygote();
     for (;;) {
         struct killing k = {.in_order = in_order};
