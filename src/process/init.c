@@ -167,12 +167,17 @@ bool motet__watcher_gone(const watcher_place *w)
 bool motet__watchers_lost(void)
 {
     control *c = motet__process.control;
+    uint32_t changed = atomic_load_seq_cst(&c->changed);
+    member_tag zygote = atomic_load_acquire(&c->zygote.tag), the_guard = atomic_load_acquire(&c->guard.tag);
     /* In this order: a zygote becomes the guard first, and ceases to be the zygote then. */
     if (!motet__watcher_gone(&c->zygote) || !motet__watcher_gone(&c->guard) || !motet__watcher_gone(&c->zygote))
         return false;
+    /* Nobody has come since: else they were not all gone at one time. */
+    if (atomic_load_seq_cst(&c->changed) != changed)
+        return false;
     atomic_store_seq_cst(&c->lost, 1);
-    motet__process_bury(c->zygote.tag);
-    motet__process_bury(c->guard.tag); /* a death wakes all */
+    motet__process_bury(zygote);    /* not whoever may stand there now */
+    motet__process_bury(the_guard); /* a death wakes all */
     return true;
 }
 

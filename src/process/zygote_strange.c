@@ -65,14 +65,15 @@ static void watch(member_tag tag)
         motet__member_ended(tag, code_of_stranger(tag, -1));
         return;
     }
-    int e = fd < 0 ? fd : sys_epoll_add(w->epoll, fd, tag, false);
+    /* Many that have ended may not have been seen yet. */
+    int e = fd < 0 ? fd : w->strangers == MEMBERS_MAX ? -EAGAIN : sys_epoll_add(w->epoll, fd, tag, false);
     if (e == 0) {
         w->stranger[w->strangers++] = (stranger){tag, fd};
         return;
     }
     if (fd >= 0)
         sys_close(fd);
-    /* No descriptor left: it is looked at again and again, until it can be watched or has ended. */
+    /* No descriptor or no room left: it is looked at again and again, until it can be watched or has ended. */
     atomic_store_release(&the_control()->strange[tag_place(tag)], tag);
     w->retry = motet_after(LOOK_NS);
 }
@@ -166,6 +167,9 @@ static bool kill_member(member *m, member_tag tag, void *arg)
     struct killing *k = arg;
     control *c = the_control();
     if (tag == motet__watcher()->self || tag == c->root || tag == c->guard.tag)
+        return true;
+    /* One that was reaped: its number may be another's by now. */
+    if (!atomic_load_relaxed(&m->started) && !sys_has_child(m->pid) && !find(tag))
         return true;
     int fd = open_member(m);
     if (fd < 0) {
