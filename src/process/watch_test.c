@@ -6,7 +6,7 @@
 #include "family/claim.h"
 
 #include <sys/mman.h>
-#include <sys/prctl.h>
+#include <sys/resource.h>
 
 TEST_SETTLE(close_processes);
 
@@ -294,6 +294,27 @@ TEST(a_new_guard_adopts_as_well)
     raise_word(&b->gate);
     CHECK_EQ(finish(p), 5);
     motet_shared_free(b);
+}
+
+/* One that can't begin, after others that have: the guard goes on. */
+TEST(a_guard_outlives_a_zygote_that_never_began)
+{
+    CHECK_EQ(motet_init(NULL, NULL), 0);
+    control *c = the_control();
+    struct rlimit was, none;
+    CHECK_EQ(prlimit(c->guard.pid, RLIMIT_NOFILE, NULL, &was), 0);
+    none = (struct rlimit){0, was.rlim_max};
+    CHECK_EQ(prlimit(c->guard.pid, RLIMIT_NOFILE, &none, NULL), 0);
+    uint32_t deaths = motet__family_deaths();
+    kill_one(other_of(c->zygote.pid));
+    while (motet__family_deaths() - deaths < 2)
+        motet_yield();
+    CHECK_EQ(prlimit(c->guard.pid, RLIMIT_NOFILE, &was, NULL), 0);
+    motet_process *p = NULL;
+    int e;
+    while ((e = motet_process_start(&p, return_value, (void *)3, NULL)) == -EAGAIN) {}
+    CHECK_EQ(e, 0);
+    CHECK_EQ(finish(p), 3);
 }
 
 typedef struct trace {

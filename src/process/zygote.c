@@ -178,6 +178,7 @@ static void zygote_ended(void)
         atomic_store_release(&c->zygote.tag, 0);
     motet__process_bury(w.zygote_tag);
     w.zygote = 0;
+    w.has_had_zygote |= began;
     w.zygotes_lost = began ? 0 : w.zygotes_lost + 1;
     if (!began && !w.has_had_zygote)
         sys_exit_now(1); /* the first one said why */
