@@ -13,7 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static guard starting;  /* of guard and zygote; and of joining */
+static guard starting;  /* of guard and zygote */
+static pid_t joining;   /* of which process a thread joins; in the child of a raw fork it may be the parent */
 static pid_t known_pid; /* of this process, as far as it knows */
 
 __attribute__((constructor(101))) static void begins(void) { known_pid = sys_pid(); }
@@ -343,18 +344,30 @@ int motet__process_join_strange(member_tag tag)
     return 0;
 }
 
+/* For one thread of this process at a time. */
+static void begin_joining(void)
+{
+    pid_t self = sys_pid(), was = 0;
+    while (!atomic_cas_acquire(&joining, &was, self)) {
+        if (was == self) {
+            sys_yield();
+            was = 0;
+        }
+    }
+}
+
 static int join_lazily(void)
 {
     control *c = motet__process.control;
     int64_t tag = -EPERM;
-    guard_lock(&starting);
+    begin_joining();
     if (!motet__family_self() && c && !atomic_load_relaxed(&c->lost) && !atomic_load_relaxed(&c->ending)) {
         tag = motet__member_claim();
         if (tag > 0)
             tag = motet__process_join_strange((member_tag)tag);
     }
     int e = motet__family_self() ? 0 : (int)tag;
-    guard_unlock(&starting);
+    atomic_store_release(&joining, 0);
     return e;
 }
 

@@ -136,6 +136,40 @@ TEST(shared_objects_work_without_it)
     motet_shared_free(l);
 }
 
+static uint32_t enough;
+
+/* Comes no further than to look whether there is a zygote. */
+static int ask_for_nothing(void *arg)
+{
+    motet_process *p;
+    while (!atomic_load_relaxed(&enough))
+        CHECK_EQ(motet_process_start(&p, (motet_fn *)(uintptr_t)arg, NULL, NULL), -EFAULT);
+    return 0;
+}
+
+static int use_lock_and_go(void *arg)
+{
+    motet_lock *l = arg;
+    CHECK_EQ(motet_lock_acquire(l, MOTET_FOREVER), 0);
+    CHECK_EQ(motet_lock_release(l), 0);
+    return 0;
+}
+
+TEST(nor_are_they_held_up_by_threads_that_are_not_there)
+{
+    motet_thread *t;
+    CHECK_EQ(motet_init(NULL, NULL), 0);
+    motet_lock *l = motet_shared_alloc(sizeof *l);
+    CHECK_EQ(motet_lock_init(l, MOTET_SHARED), 0);
+    CHECK_EQ(motet_thread_start(&t, ask_for_nothing, l, NULL), 0);
+    for (int i = 0; i < 100; i++)
+        CHECK_EQ(in_fork(use_lock_and_go, l), 0);
+    atomic_store_relaxed(&enough, 1);
+    CHECK_EQ(motet_thread_join(t, NULL, MOTET_FOREVER), 0);
+    motet_thread_free(t);
+    motet_shared_free(l);
+}
+
 static int own_family(void *arg)
 {
     CHECK_EQ(motet_after_fork_child(), 0);
