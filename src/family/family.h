@@ -31,6 +31,9 @@
  *                                                       v                                             v
  *                                                    FREE(g+1) <------ all of it is recovered ----- DEAD(g+1)
  *
+ * A process that joins by itself is no member when it claims its place: JOINING then has its pid instead of a tag, so that the
+ * watcher can give the place back, should it be dead.
+ *
  * A tag is alive while its place is LIVE with the tag's generation. Recovery of a dead member, bury(): mark DEAD; count the
  * death and wake everybody; give back the blocks that it owned, its cache, places it was claiming (JOINING by it); empty the
  * log; FREE. Each step can be done twice, and nothing but the state says how far it came, so a recoverer may die too and
@@ -75,14 +78,23 @@ static inline member_tag tag_of(uint32_t place, uint32_t generation) { return pl
 
 enum member_state { MEMBER_FREE, MEMBER_JOINING, MEMBER_LIVE, MEMBER_DEAD };
 
-/* state : 2, generation : 16, by : 26 */
+/* state : 2, generation : 16, by : 26; or, of who was no member when he claimed it, 0 : 10, pid : 36 */
 static inline uint64_t member_word(enum member_state s, uint32_t generation, member_tag by)
 {
     return (uint64_t)s | (uint64_t)generation << 2 | (uint64_t)by << 18;
 }
 static inline enum member_state member_word_state(uint64_t w) { return (enum member_state)(w & 3); }
 static inline uint32_t member_word_generation(uint64_t w) { return (uint32_t)(w >> 2) & 0xffff; }
-static inline member_tag member_word_by(uint64_t w) { return (member_tag)(w >> 18) & TAG_MASK; }
+static inline member_tag member_word_by(uint64_t w)
+{
+    member_tag by = (member_tag)(w >> 18) & TAG_MASK;
+    return tag_place(by) ? by : 0;
+}
+static inline uint64_t member_word_of_pid(enum member_state s, uint32_t generation, int pid)
+{
+    return member_word(s, generation, 0) | (uint64_t)(uint32_t)pid << (18 + TAG_PLACE_BITS);
+}
+static inline int member_word_pid(uint64_t w) { return member_word_by(w) ? 0 : (int)(w >> (18 + TAG_PLACE_BITS)); }
 
 /* One entry of a member's log. A free one (object 0) is taken by compare-and-swap, by a thread of that member; from then on
  * it is guarded by the claim of the object that it names, whoever holds that: others may write it too (a permit taken in one
@@ -165,7 +177,7 @@ static inline member_tag motet__family_self(void);
 int64_t motet__family_enter(void);
 extern int (*motet__family_joiner)(void);
 
-/* Claims a place: JOINING by the caller. The tag that the new member will have; -EAGAIN: all places are taken, -ENOMEM. */
+/* Claims a place: JOINING by the caller, who need not be a member. The tag that the new member will have; -EAGAIN: all places are taken, -ENOMEM. */
 int64_t motet__member_claim(void);
 
 /* Makes the calling process the member that `tag` was claimed for: writes pid and start time, LIVE. -ESRCH: who claimed it has
@@ -177,6 +189,9 @@ int motet__member_become_child(member_tag tag);
 
 /* Gives a claimed place back that nobody became. */
 void motet__member_unclaim(member_tag tag);
+
+/* The same for all that were claimed by processes which were no members, and of which gone() says that they are dead. */
+void motet__member_unclaim_gone(bool (*gone)(int pid));
 
 bool motet__member_alive(member_tag tag);
 

@@ -65,8 +65,11 @@ static int64_t claim_place(uint32_t place)
         return -EAGAIN;
     uint32_t generation = (member_word_generation(word) + 1) & 0xffff;
     generation += generation == 0;
+    member_tag self = motet__family_self();
+    uint64_t joining = self ? member_word(MEMBER_JOINING, generation, self)
+                            : member_word_of_pid(MEMBER_JOINING, generation, sys_pid());
     /* Acquire: what its last member's burial left. */
-    if (!atomic_cas_acq_rel(&m->state, &word, member_word(MEMBER_JOINING, generation, motet__family_self())))
+    if (!atomic_cas_acq_rel(&m->state, &word, joining))
         return -EAGAIN;
     return tag_of(place, generation);
 }
@@ -105,6 +108,16 @@ void motet__member_unclaim(member_tag tag)
     if (member_word_state(word) == MEMBER_JOINING && member_word_generation(word) == tag_generation(tag))
         /* If it fails, somebody became the member, or gave the place back. */
         atomic_cas_acq_rel(&m->state, &word, member_word(MEMBER_FREE, tag_generation(tag), 0));
+}
+
+void motet__member_unclaim_gone(bool (*gone)(int pid))
+{
+    uint32_t n = places_used();
+    for (uint32_t place = 1; place < n; place++) {
+        uint64_t word = atomic_load_acquire(&member_at(place)->state);
+        if (member_word_state(word) == MEMBER_JOINING && member_word_pid(word) && gone(member_word_pid(word)))
+            motet__member_unclaim(tag_of(place, member_word_generation(word)));
+    }
 }
 
 #ifndef MOTET_SIM

@@ -333,10 +333,14 @@ void motet__process_afresh(void)
 int motet__process_join_strange(member_tag tag)
 {
     const process_self *self = &motet__process;
+    member_tag *strange = &self->control->strange[tag_place(tag)], none = 0;
+    /* Should this process die as a member before it has rung, the next bell finds it. (Not over what stands there: if the
+     * place was given back it is another's.) */
+    atomic_cas_acq_rel(strange, &none, tag);
     int e = motet__member_become(tag);
     if (e < 0)
         return e;
-    atomic_store_release(&self->control->strange[tag_place(tag)], tag);
+    atomic_store_release(strange, tag);
     sys_eventfd_signal(self->guard_bell);
     /* seq_cst: either who ends the family sees this member, or this member that it has ended. */
     if (atomic_load_seq_cst(&self->control->ending))

@@ -136,6 +136,36 @@ TEST(shared_objects_work_without_it)
     motet_shared_free(l);
 }
 
+static int claim_and_die(void *arg)
+{
+    CHECK_GT(motet__member_claim(), 0);
+    raise(SIGKILL);
+    return 0;
+}
+
+static unsigned joining_places(void)
+{
+    const family *f = motet__family;
+    unsigned n = 0;
+    for (uint32_t i = 1; i < atomic_load_acquire(&f->places_used); i++)
+        n += member_word_state(atomic_load_seq_cst(&f->members[i].state)) == MEMBER_JOINING;
+    return n;
+}
+
+/* Killed on its way: when the next one comes the place is given back. */
+TEST(who_dies_while_it_joins_keeps_no_place)
+{
+    CHECK_EQ(motet_init(NULL, NULL), 0);
+    motet_lock *l = motet_shared_alloc(sizeof *l);
+    CHECK_EQ(motet_lock_init(l, MOTET_SHARED), 0);
+    CHECK_EQ(in_fork(claim_and_die, NULL), -SIGKILL);
+    CHECK_EQ(joining_places(), 1);
+    CHECK_EQ(in_fork(use_lock, l), 0);
+    while (joining_places())
+        motet_yield();
+    motet_shared_free(l);
+}
+
 static uint32_t enough;
 
 /* Comes no further than to look whether there is a zygote. */

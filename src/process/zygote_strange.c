@@ -78,12 +78,29 @@ static void watch(member_tag tag)
     w->retry = motet_after(LOOK_NS);
 }
 
+static bool is_gone(int pid)
+{
+    int fd = sys_pidfd_open(pid);
+    bool gone = fd < 0 ? fd == -ESRCH : sys_pidfd_ended(fd);
+    if (fd >= 0)
+        sys_close(fd);
+    return gone;
+}
+
+static bool is_joining(member_tag tag)
+{
+    uint64_t word = atomic_load_acquire(&motet__family->members[tag_place(tag)].state);
+    return member_word_state(word) == MEMBER_JOINING && member_word_generation(word) == tag_generation(tag);
+}
+
 void motet__strangers_take_in(void)
 {
     control *c = the_control();
+    motet__member_unclaim_gone(is_gone);
     uint32_t n = atomic_load_acquire(&motet__family->places_used);
     for (uint32_t i = 1; i < n; i++) {
-        if (!atomic_load_relaxed(&c->strange[i]))
+        member_tag said = atomic_load_relaxed(&c->strange[i]);
+        if (!said || is_joining(said)) /* it will ring when it is a member */
             continue;
         /* Acquire: what the member wrote about itself. If this process dies now, the next one finds it. */
         member_tag tag = atomic_exchange_acq_rel(&c->strange[i], 0);
