@@ -25,10 +25,10 @@ NEVER = [
     ("", "sys_futex_wake_shared|FUTEX_WAKE", "finds somebody or nobody"),
     ("sys_ended_child", "waitid", "does not wait; that there are no children has tests of its own"),
 ] + [(function, "", "comes after a death of guard, zygote or root, or at their end: zygote_test.c; what fails there is done again")
-     for function in ("motet__family_end", "reap_all", "end_zygote", "kill_member", "kill_below", "kill_children", "reap",
-                      "watch_if_strange", "end_buried", "code_of_stranger", "ended_unwatched", "kill_watcher", "reap_guard",
-                      "await_watchers", "child_ended", "handle", "watch_for_ever", "motet__watcher_gone", "tell_end",
-                      "refuse_from_elsewhere", "motet__family_attach")
+     for function in ("motet__family_end", "reap_all", "end_zygote", "kill_member", "kill_below", "kill_children",
+                      "reap", "watch_if_strange", "is_gone", "end_buried", "code_of_stranger", "ended_unwatched",
+                      "kill_watcher", "reap_guard", "await_watchers", "child_ended", "handle", "watch_for_ever",
+                      "motet__watcher_gone", "tell_end", "refuse_from_elsewhere", "motet__family_attach")
 ] + [
     ("fork_guard", "sys_reap", "a wait that is begun again"),
     ("start_by_fork", "sys_reap", "a wait that is begun again"),
