@@ -89,6 +89,7 @@ MOTET_API int motet_init(int *argc, char ***argv);
  * for processes that are no daemons, terminates the daemons (SIGTERM, and 2 seconds later SIGKILL) and waits for those too.
  *
  * Waits for the new process to exist (MOTET_SPAWN: to have come to motet_init). Any thread; no cancellation point.
+ * (If somebody stops the zygote by SIGSTOP, starts and joins wait until it goes on, or is killed and replaced.)
  * MOTET_FORKSERVER costs the same whatever this process's size. With MOTET_FORK the program's SIGCHLD handler is called at its end,
  * and a wait() of the program may take its exit code away (then it is what the process meant to exit with, or -SIGKILL); what
  * another thread held of the C library's locks is free in it, other locks are not.
@@ -102,8 +103,9 @@ MOTET_API int motet_init(int *argc, char ***argv);
 MOTET_API int motet_process_start(motet_process **p, motet_fn *fn, void *arg, const motet_process_options *opt);
 
 /* motet_process_join: waits until the process has ended, and stores its result (ret_code may be NULL): what the body
- * returned; if it did not come to that, the exit code, as motet_process_exit_code. Any number of times, by any number of threads at once. What it
- * held of shared objects is given back by then. 0; -EDEADLK: it is the calling process; -ETIMEDOUT; -ECANCELED; -EINTR (an
+ * returned; if it did not come to that, the exit code, as motet_process_exit_code. Any number of times, by any number of
+ * threads at once. What it held of shared objects is given back by then; its memory and its place too, or another process is
+ * just about it. 0; -EDEADLK: it is the calling process; -ETIMEDOUT; -ECANCELED; -EINTR (an
  * interruptible thread); -EINVAL: NULL; -EPERM in the child of a raw fork, and where another process has started it; -EMFILE,
  * -ENFILE, -ENOMEM: no means to wait (MOTET_FORK). */
 MOTET_API int motet_process_join(motet_process *p, int *ret_code, motet_time deadline);

@@ -138,7 +138,7 @@ bool motet__process_over(motet_process *p)
     guard_unlock(&p->guard);
     if (state == PROCESS_ALIVE)
         return false;
-    /* Whoever comes here helps, so that it is done when anybody sees OVER. */
+    /* Whoever comes here helps, so that it is done, or another is at it, when anybody sees OVER. */
     motet__process_bury(p->tag);
     guard_lock(&p->guard);
     if (p->state == PROCESS_ENDING) {
