@@ -285,7 +285,7 @@ static int do_the_same(void *arg)
 {
     motet_thread *t;
     motet_timer *timer;
-    uint32_t word = 0;
+    static uint32_t word; /* the timer may come to it when this has returned */
     CHECK_EQ(motet_thread_start(&t, add_one, &word, NULL), 0);
     CHECK_EQ(motet_thread_join(t, NULL, MOTET_FOREVER), 0);
     motet_thread_free(t);
