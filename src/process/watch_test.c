@@ -107,39 +107,48 @@ static void replace(bool the_guard)
 
 static int start_one(void *arg) { return finish(start_with(return_value, arg, NULL)); }
 
+typedef struct stuck {
+    other spare;
+    motet_thread *starter;
+} stuck;
+
+/* A start that is given to a spare which stands still. */
+static stuck begin_stuck(void)
+{
+    CHECK_EQ(motet_init(NULL, NULL), 0);
+    stuck s = {.spare = stopped_spare()};
+    CHECK_EQ(motet_thread_start(&s.starter, start_one, (void *)3, NULL), 0);
+    await_slot(SLOT_TAKEN);
+    return s;
+}
+
+/* The spare is killed: what becomes of the start. */
+static int end_stuck(stuck s)
+{
+    int code = 0;
+    kill_one(s.spare);
+    CHECK_EQ(motet_thread_join(s.starter, &code, MOTET_FOREVER), 0);
+    motet_thread_free(s.starter);
+    return code;
+}
+
 /* Who becomes the guard had begun a start as the zygote, and dies. */
 TEST(a_start_outlives_two_guards)
 {
-    motet_thread *t;
-    int code = 0;
-    CHECK_EQ(motet_init(NULL, NULL), 0);
-    other spare = stopped_spare();
-    CHECK_EQ(motet_thread_start(&t, start_one, (void *)3, NULL), 0);
-    await_slot(SLOT_TAKEN);
+    stuck s = begin_stuck();
     replace(true);
     replace(true);
-    kill_one(spare);
-    CHECK_EQ(motet_thread_join(t, &code, MOTET_FOREVER), 0);
-    CHECK_EQ(code, 3);
-    motet_thread_free(t);
+    CHECK_EQ(end_stuck(s), 3);
 }
 
 /* However many are started meanwhile. */
 TEST(one_that_dies_before_it_runs_is_not_forgotten)
 {
     enum { STARTS = 1600 };
-    motet_thread *t;
-    int code = 0;
-    CHECK_EQ(motet_init(NULL, NULL), 0);
-    other spare = stopped_spare();
-    CHECK_EQ(motet_thread_start(&t, start_one, (void *)3, NULL), 0);
-    await_slot(SLOT_TAKEN);
+    stuck s = begin_stuck();
     for (int i = 0; i < STARTS; i++)
         CHECK_EQ(finish(start_with(return_value, (void *)1, NULL)), 1);
-    kill_one(spare);
-    CHECK_EQ(motet_thread_join(t, &code, MOTET_FOREVER), 0);
-    CHECK_EQ(code, -SIGKILL);
-    motet_thread_free(t);
+    CHECK_EQ(end_stuck(s), -SIGKILL);
 }
 
 static int note_itself(void *arg)
