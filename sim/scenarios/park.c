@@ -48,6 +48,18 @@ SIM_SCENARIO(park_wake_two, .about = "two wait, one wakes all", .faults = SIM_SP
     sim_join_all();
 }
 
+static void waits_behind(void *arg) { motet__park(&word, (uint32_t)(uintptr_t)arg, MOTET_FOREVER, PARK_NO_SPIN); }
+
+SIM_SCENARIO(park_wake_each, .about = "a change wakes one: not who comes late and has seen an earlier change already")
+{
+    word = 1;
+    sim_spawn(waits_behind, (void *)0, "late");
+    sim_spawn(waits_behind, (void *)1, "waiter");
+    atomic_store_release(&word, 2);
+    motet__unpark(&word, 1);
+    sim_join_all();
+}
+
 static void waits_awake(void *arg)
 {
     sim_cpus(2);

@@ -202,12 +202,25 @@ static int sleep_cancellable(waiter *w, park_self *self)
     return result;
 }
 
+/* The same of one that has seen a word differ. A waker that counts on others may have claimed it all the same: that wake is not
+ * what it goes on by, and goes to the next who waits. */
+static int decide_awake(waiter *w, int result)
+{
+    bool asleep;
+    if (claim(w, &asleep))
+        return result;
+    int woken = await_result(w);
+    if (woken == result)
+        motet__unpark(w->request->nodes[result].key, 1);
+    return woken;
+}
+
 static int wait_for_decision(waiter *w)
 {
     const park_request *r = w->request;
     int i = differing(r);
     if (i >= 0)
-        return decide(w, i);
+        return decide_awake(w, i);
     if (r->deadline <= 0 || (r->deadline != MOTET_FOREVER && r->deadline <= sys_now()))
         return r->fds_count ? sleep_until_decided(w) : decide(w, -ETIMEDOUT);
     park_self *self = motet__park_self();

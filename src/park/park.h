@@ -78,8 +78,8 @@ int motet__park_many(const park_request *request);
 /* motet__park: waits while *word is `expected`, with the word's address as key. 0: look again. Codes as above. */
 int motet__park(const uint32_t *word, uint32_t expected, motet_time deadline, unsigned flags);
 
-/* motet__unpark: wakes up to `n` waiters of `key`, those that wait longest first, and returns how many took the wake. The
- * key is never followed: the memory may be gone. */
+/* motet__unpark: wakes up to `n` waiters of `key`, those that wait longest first, and returns how many took the wake. (One that
+ * is awake by then, since it saw its word differ, passes it on.) The key is never followed: the memory may be gone. */
 unsigned motet__unpark(const void *key, unsigned n);
 #define UNPARK_ALL UINT32_MAX
 
