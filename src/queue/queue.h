@@ -18,8 +18,9 @@
  * the registrations that are awake or about to be. Then woken <= |A| at all times, once the unparks under way
  * are through:
  *  - a bump by k is followed by unpark(k). Each waiter that it claims is new in A, or has just seen that seq
- *    differs, and then park passes the wake on to the next. If it finds fewer than k to claim, all that were registered are in A: one that was claimed or has timed out is awake; one that
- *    has not yet announced itself in park will find that seq differs.
+ *    differs, and then park passes the wake on to the next. If it finds fewer than k to claim, all that were
+ *    registered are in A: one that was claimed or has timed out is awake; one that has not yet announced itself
+ *    in park will find that seq differs.
  *  - whoever comes back, for whatever reason (woken, timed out, cancelled), leaves A, and takes 1 off `woken`
  *    if it is not 0. So `woken` may be too small, which costs a wake too many, but never too large.
  * With W, as many as can go on are on their way. One who comes back and takes nothing (cancelled; a select
