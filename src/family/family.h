@@ -177,7 +177,8 @@ static inline member_tag motet__family_self(void);
 int64_t motet__family_enter(void);
 extern int (*motet__family_joiner)(void);
 
-/* Claims a place: JOINING by the caller, who need not be a member. The tag that the new member will have; -EAGAIN: all places are taken, -ENOMEM. */
+/* Claims a place: JOINING by the caller, who need not be a member. The tag that the new member will have; -EAGAIN: all places
+ * are taken; -ENOMEM. */
 int64_t motet__member_claim(void);
 
 /* Makes the calling process the member that `tag` was claimed for: writes pid and start time, LIVE. -ESRCH: who claimed it has
